@@ -1,0 +1,343 @@
+"""Attention: each position asks a question, compares it with every key, and takes a weighted mean of the values.
+
+Three ways to compare a query with a key (`DotScore`, `BilinearScore`, `AdditiveScore`), one way to turn scores into
+weights (`masked_softmax`), the combination that every large model uses (`scaled_dot_product_attention`), and the
+layer built from it (`MultiHeadAttention`, with a `KeyValueCache` for generation).
+
+Shapes are ``(..., query, d_head)`` for queries, ``(..., key, d_head)`` for keys, ``(..., query, key)`` for scores and
+weights, where ``...`` is ``(batch, heads)`` in a model. A mask is boolean and **True means "may attend"**.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class DotScore(nn.Module):
+    """Score = q·k: no parameters, and the query must live in the same space as the key.
+
+    Source: Luong, Pham & Manning 2015 (arXiv 1508.04025), section 3.1, *dot*.
+    """
+
+    def forward(self, query: Tensor, key: Tensor) -> Tensor:
+        """(..., query, d) and (..., key, d) to (..., query, key)."""
+        _check_float(query=query, key=key)
+        if query.shape[-1] != key.shape[-1]:
+            raise ValueError(
+                f"a dot product needs query and key of the same width, got {query.shape[-1]} and {key.shape[-1]}; "
+                "use BilinearScore or AdditiveScore for different widths"
+            )
+        return query @ key.transpose(-2, -1)
+
+
+class BilinearScore(nn.Module):
+    """Score = qᵀ W k: a learned matrix W decides which direction of the query matches which direction of the key.
+
+    Source: Luong, Pham & Manning 2015 (arXiv 1508.04025), section 3.1, *general*.
+    """
+
+    def __init__(self, d_query: int, d_key: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(d_query, d_key))
+        nn.init.xavier_uniform_(self.weight)
+
+    def forward(self, query: Tensor, key: Tensor) -> Tensor:
+        """(..., query, d_query) and (..., key, d_key) to (..., query, key)."""
+        _check_float(query=query, key=key)
+        _check_width("query", query, self.weight.shape[0])
+        _check_width("key", key, self.weight.shape[1])
+        return query @ self.weight @ key.transpose(-2, -1)
+
+
+class AdditiveScore(nn.Module):
+    """Score = v·tanh(W_q q + W_k k): a small multi-layer perceptron looks at the pair.
+
+    Source: Bahdanau, Cho & Bengio 2014 (arXiv 1409.0473), appendix A.1.2.
+    """
+
+    def __init__(self, d_query: int, d_key: int, d_hidden: int):
+        super().__init__()
+        self.query = nn.Linear(d_query, d_hidden, bias=False)
+        self.key = nn.Linear(d_key, d_hidden, bias=False)
+        self.score = nn.Linear(d_hidden, 1, bias=False)
+
+    def forward(self, query: Tensor, key: Tensor) -> Tensor:
+        """(..., query, d_query) and (..., key, d_key) to (..., query, key)."""
+        _check_float(query=query, key=key)
+        _check_width("query", query, self.query.in_features)
+        _check_width("key", key, self.key.in_features)
+        # Every query meets every key: (..., query, 1, hidden) + (..., 1, key, hidden).
+        hidden = torch.tanh(self.query(query).unsqueeze(-2) + self.key(key).unsqueeze(-3))
+        return self.score(hidden).squeeze(-1)
+
+
+def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Turn scores ``(..., query, key)`` into weights that are 0 where `mask` is False and sum to 1 over the keys.
+
+    A query that may attend to nothing gets a row of zeros: finite, and with a gradient of zero.
+    """
+    if mask is None:
+        return scores.softmax(dim=-1)
+    _check_mask(mask, scores.shape)
+    # The most negative finite number, not −∞: a row without any key would otherwise be 0/0 = NaN, and so would its
+    # gradient. exp() of it is exactly 0 in every row that has a key.
+    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None = None,
+    *,
+    causal: bool = False,
+    bias: Tensor | None = None,
+    scale: float | None = None,
+    dropout: float = 0.0,
+    return_weights: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """softmax(Q Kᵀ / √d_k + bias) V, with masked keys left out.
+
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), equation 1.
+
+    Args:
+        query: ``(..., query, d_head)``.
+        key: ``(..., key, d_head)``.
+        value: ``(..., key, d_value)``.
+        mask: boolean, broadcastable to ``(..., query, key)``; True = may attend. A query that may attend to nothing
+            gets an output of zeros.
+        causal: additionally forbid every key after the query. The queries are the *last* positions of the keys, so
+            that one new query may see all keys of a cache.
+        bias: added to the scaled scores, broadcastable to ``(..., query, key)``.
+        scale: replaces 1/√d_head.
+        dropout: probability of dropping a weight; 0 outside training.
+        return_weights: also return the weights ``(..., query, key)``; without them a fused kernel computes the same
+            output and never stores them.
+
+    Returns:
+        The output ``(..., query, d_value)``, or ``(output, weights)``.
+
+    Raises:
+        TypeError: inputs that are not floating point, a mask that is not boolean.
+        ValueError: widths or lengths that do not fit, a mask or bias that does not broadcast.
+    """
+    _check_attention(query, key, value)
+    num_queries, num_keys = query.shape[-2], key.shape[-2]
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    scores_shape = (*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), num_queries, num_keys)
+    if mask is not None:
+        _check_mask(mask, scores_shape)
+    if bias is not None:
+        _check_broadcast("bias", bias, scores_shape)
+    # The fused kernel has a causal mode of its own, faster than a mask, for the one case that is not a cache.
+    kernel_causal = causal and not return_weights and mask is None and bias is None and num_queries == num_keys
+    if causal and not kernel_causal and num_queries > 1:
+        past = torch.ones(num_queries, num_keys, dtype=torch.bool, device=query.device).tril(num_keys - num_queries)
+        mask = past if mask is None else mask & past
+
+    if return_weights:
+        scores = query @ key.transpose(-2, -1) * scale
+        weights = masked_softmax(scores if bias is None else scores + bias, mask)
+        return F.dropout(weights, dropout) @ value, weights
+
+    if bias is not None and mask is not None:
+        # The kernel takes a mask or a bias, not both: a bias of −∞ is a mask (the kernel gives empty rows zeros too).
+        bias = bias.to(query.dtype).masked_fill(~mask, -math.inf)
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask if bias is None else bias,
+        dropout_p=dropout,
+        is_causal=kernel_causal,
+        scale=scale,
+    )
+
+
+class KeyValueCache:
+    """The keys and values of the positions already seen, so that a new position computes only its own.
+
+    Room for `max_length` positions is taken once, at the first `append`; later ones write into it. For generation,
+    under ``torch.no_grad()``: the writes are in place.
+    """
+
+    def __init__(self, max_length: int):
+        if max_length < 1:
+            raise ValueError(f"a cache needs room for at least 1 position, got max_length={max_length}")
+        self.max_length = max_length
+        self.length = 0
+        self.key = self.value = None
+
+    def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add ``(batch, heads, new, d_head)`` and return all keys and values so far ``(batch, heads, length, d_head)``."""
+        if self.key is None:
+            self.key = key.new_empty(*key.shape[:2], self.max_length, key.shape[-1])
+            self.value = value.new_empty(*value.shape[:2], self.max_length, value.shape[-1])
+        if key.shape[:2] != self.key.shape[:2]:
+            raise ValueError(
+                f"the cache holds (batch, heads) = {tuple(self.key.shape[:2])}, the new keys have "
+                f"{tuple(key.shape[:2])}; start a new KeyValueCache for a new batch"
+            )
+        start, self.length = self.length, self.length + key.shape[2]
+        if self.length > self.max_length:
+            self.length = start
+            raise ValueError(
+                f"{start} cached + {key.shape[2]} new positions exceed max_length={self.max_length}; make the cache longer"
+            )
+        self.key[:, :, start : self.length] = key
+        self.value[:, :, start : self.length] = value
+        return self.key[:, :, : self.length], self.value[:, :, : self.length]
+
+
+class MultiHeadAttention(nn.Module):
+    """`num_heads` attentions side by side, each in its own subspace, joined by an output projection W^O.
+
+    Self-attention when called with one sequence, cross-attention when called with a `context` to read from.
+    Source: Vaswani et al. 2017 (arXiv 1706.03762), section 3.2.2.
+
+    Args:
+        d_model: width of the input and output.
+        num_heads: number of heads.
+        d_head: width of one head; ``d_model // num_heads`` unless given.
+        d_context: width of the context for cross-attention; `d_model` unless given.
+        bias: whether the four projections have a bias.
+        scale: replaces 1/√d_head.
+        dropout: probability of dropping an attention weight in training.
+    """
+
+    def __init__(
+        self,
+        d_model: int,
+        num_heads: int,
+        *,
+        d_head: int | None = None,
+        d_context: int | None = None,
+        bias: bool = True,
+        scale: float | None = None,
+        dropout: float = 0.0,
+    ):
+        super().__init__()
+        if num_heads < 1:
+            raise ValueError(f"attention needs at least one head, got num_heads={num_heads}")
+        if d_head is None and d_model % num_heads != 0:
+            raise ValueError(
+                f"{num_heads} heads do not divide d_model={d_model}; choose a divisor of {d_model} or give d_head"
+            )
+        self.d_model, self.num_heads = d_model, num_heads
+        self.d_head = d_head or d_model // num_heads
+        self.d_context = d_context or d_model
+        self.scale = scale
+        self.dropout = dropout
+        d_heads = num_heads * self.d_head
+        self.query = nn.Linear(d_model, d_heads, bias=bias)
+        self.key = nn.Linear(self.d_context, d_heads, bias=bias)
+        self.value = nn.Linear(self.d_context, d_heads, bias=bias)
+        self.output = nn.Linear(d_heads, d_model, bias=bias)  # W^O
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        mask: Tensor | None = None,
+        *,
+        causal: bool = False,
+        bias: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        return_weights: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Attend from `x` to `context` (to `x` itself unless given).
+
+        Args:
+            x: ``(batch, query, d_model)``, where the queries come from.
+            context: ``(batch, key, d_context)``, where keys and values come from.
+            mask: boolean, broadcastable to ``(batch, heads, query, key)``; True = may attend.
+            causal: forbid keys after the query, see `scaled_dot_product_attention`.
+            bias: added to the scores, broadcastable to ``(batch, heads, query, key)``.
+            cache: earlier keys and values; this call's are appended to it and all are attended to.
+            return_weights: also return the weights ``(batch, heads, query, key)``.
+        """
+        context = x if context is None else context
+        _check_float(x=x, context=context)
+        _check_width("x", x, self.d_model)
+        _check_width("context", context, self.d_context)
+        query = self.split(self.query(x))  # (batch, heads, query, d_head)
+        key, value = self.split(self.key(context)), self.split(self.value(context))  # (batch, heads, key, d_head)
+        if cache is not None:
+            key, value = cache.append(key, value)
+        attended = scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            mask,
+            causal=causal,
+            bias=bias,
+            scale=self.scale,
+            dropout=self.dropout if self.training else 0.0,
+            return_weights=return_weights,
+        )
+        if return_weights:
+            attended, weights = attended
+            return self.output(self.merge(attended)), weights
+        return self.output(self.merge(attended))
+
+    def split(self, x: Tensor) -> Tensor:
+        """(batch, length, heads·d_head) to (batch, heads, length, d_head)."""
+        return x.unflatten(-1, (self.num_heads, self.d_head)).transpose(1, 2)
+
+    def merge(self, x: Tensor) -> Tensor:
+        """(batch, heads, length, d_head) to (batch, length, heads·d_head): heads go back *beside* each other first."""
+        return x.transpose(1, 2).flatten(2)
+
+
+def _check_float(**tensors: Tensor) -> None:
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}; wrap it in torch.tensor(...)")
+        if not tensor.is_floating_point():
+            raise TypeError(
+                f"{name} must be floating point, got {tensor.dtype}; embed token ids or call .float() first"
+            )
+        if tensor.dim() < 2:
+            raise ValueError(f"{name} needs at least the axes (length, width), got shape {tuple(tensor.shape)}")
+
+
+def _check_width(name: str, tensor: Tensor, width: int) -> None:
+    if tensor.shape[-1] != width:
+        raise ValueError(f"{name} has width {tensor.shape[-1]}, this layer was built for {width}")
+
+
+def _check_attention(query: Tensor, key: Tensor, value: Tensor) -> None:
+    _check_float(query=query, key=key, value=value)
+    if query.shape[-1] != key.shape[-1]:
+        raise ValueError(f"query and key must have the same width, got {query.shape[-1]} and {key.shape[-1]}")
+    if key.shape[-2] != value.shape[-2]:
+        raise ValueError(f"each key needs one value: got {key.shape[-2]} keys and {value.shape[-2]} values")
+    try:
+        torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+    except RuntimeError:
+        raise ValueError(
+            "query, key and value must agree in batch and heads, got shapes "
+            f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}"
+        ) from None
+
+
+def _check_mask(mask: Tensor, scores_shape: tuple[int, ...]) -> None:
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise TypeError(f"mask must be a boolean tensor (True = may attend), got {kind}; write mask == 1, say")
+    _check_broadcast("mask", mask, scores_shape)
+
+
+def _check_broadcast(name: str, tensor: Tensor, scores_shape: tuple[int, ...]) -> None:
+    try:
+        fits = torch.broadcast_shapes(tensor.shape, scores_shape) == torch.Size(scores_shape)
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{name} of shape {tuple(tensor.shape)} does not broadcast to the scores {tuple(scores_shape)} "
+            "= (..., query, key)"
+        )
