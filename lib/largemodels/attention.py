@@ -172,7 +172,7 @@ class KeyValueCache:
         self.key = self.value = None
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Add ``(batch, heads, new, d_head)`` and return all keys and values so far ``(batch, heads, length, d_head)``."""
+        """Add ``(batch, heads, new, d_head)`` ; return all so far, ``(batch, heads, length, d_head)``."""
         if self.key is None:
             self.key = key.new_empty(*key.shape[:2], self.max_length, key.shape[-1])
             self.value = value.new_empty(*value.shape[:2], self.max_length, value.shape[-1])
@@ -185,7 +185,8 @@ class KeyValueCache:
         if self.length > self.max_length:
             self.length = start
             raise ValueError(
-                f"{start} cached + {key.shape[2]} new positions exceed max_length={self.max_length}; make the cache longer"
+                f"{start} cached + {key.shape[2]} new positions exceed "
+                f"max_length={self.max_length}; make the cache longer"
             )
         self.key[:, :, start : self.length] = key
         self.value[:, :, start : self.length] = value
@@ -297,9 +298,7 @@ def _check_float(**tensors: Tensor) -> None:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{name} must be a torch.Tensor, got {type(tensor).__name__}; wrap it in torch.tensor(...)")
         if not tensor.is_floating_point():
-            raise TypeError(
-                f"{name} must be floating point, got {tensor.dtype}; embed token ids or call .float() first"
-            )
+            raise TypeError(f"{name} must be floating point, got {tensor.dtype}; embed ids or call .float() first")
         if tensor.dim() < 2:
             raise ValueError(f"{name} needs at least the axes (length, width), got shape {tuple(tensor.shape)}")
 

@@ -16,9 +16,7 @@ def padding_mask(lengths: Tensor, n: int) -> Tensor:
     """``(batch, 1, 1, n)``: every query of sentence b sees its first ``lengths[b]`` keys, and none of the padding."""
     lengths = torch.as_tensor(lengths)
     if lengths.dim() != 1 or lengths.is_floating_point():
-        raise ValueError(
-            f"lengths must be one integer per sentence, got {lengths.dtype} of shape {tuple(lengths.shape)}"
-        )
+        raise ValueError(f"lengths must be one integer per sentence, got {lengths.dtype}, shape {tuple(lengths.shape)}")
     if lengths.numel() and (lengths.min() < 0 or lengths.max() > _length(n)):
         raise ValueError(f"lengths must lie between 0 and n={n}, got {lengths.tolist()}")
     return (torch.arange(n, device=lengths.device) < lengths[:, None])[:, None, None, :]
