@@ -1,0 +1,79 @@
+"""What a check says: points, stage by stage, and one message; readable in a notebook and in a terminal."""
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class StageResult:
+    title: str
+    points: float
+    max_points: float
+
+    @property
+    def passed(self) -> bool:
+        return self.points == self.max_points
+
+
+@dataclass(frozen=True)
+class Report:
+    """The verdict on one answer."""
+
+    exercise: str  # id and title, "1.2 Scaled dot-product attention"
+    points: float
+    max_points: float
+    status: Literal["passed", "wrong", "not attempted"]
+    message: str
+    stages: tuple[StageResult, ...] = ()
+    printed: str = ""  # what the answer wrote to the screen, cut
+
+    @property
+    def passed(self) -> bool:
+        return self.status == "passed"
+
+    @property
+    def headline(self) -> str:
+        mark = {"passed": "✓", "wrong": "✗", "not attempted": "○"}[self.status]
+        return f"{mark} {self.exercise}: {self.status}, {self.points:g} of {self.max_points:g} points"
+
+    def __str__(self) -> str:
+        lines = [self.headline]
+        if self.status == "wrong":
+            lines += [f"  {'✓' if s.passed else '✗'} {s.title} ({s.points:g}/{s.max_points:g})" for s in self.stages]
+        lines.append(self.message)
+        if self.printed:
+            lines.append(f"Your code printed:\n{self.printed}")
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        color = {"passed": "#1b7837", "wrong": "#b2182b", "not attempted": "#777777"}[self.status]
+        parts = [f"<b style='color:{color}'>{html.escape(self.headline)}</b>"]
+        if self.status == "wrong" and len(self.stages) > 1:
+            items = (
+                f"<li style='list-style:none'>{'✓' if s.passed else '✗'} {_marked_up(s.title)} "
+                f"({s.points:g}/{s.max_points:g})</li>"
+                for s in self.stages
+            )
+            parts.append(f"<ul style='margin:0.3em 0;padding-left:1em'>{''.join(items)}</ul>")
+        parts.append(f"<div>{_marked_up(self.message)}</div>")
+        if self.printed:
+            parts.append(
+                f"<details><summary>What your code printed</summary><pre>{html.escape(self.printed)}</pre></details>"
+            )
+        return f"<div style='border-left:4px solid {color};padding:0.4em 0.8em'>{''.join(parts)}</div>"
+
+
+def _marked_up(text: str) -> str:
+    """Escape for HTML; `code` and *emphasis* are shown as such, line breaks stay."""
+    pieces = html.escape(text).split("`")
+    if len(pieces) % 2 == 0:  # an unpaired backtick, from the text of an exception perhaps
+        return "`".join(pieces).replace("\n", "<br>")
+    shown = (
+        f"<code>{piece}</code>" if i % 2 else re.sub(r"\*(\w[^*]*)\*", r"<em>\1</em>", piece)
+        for i, piece in enumerate(pieces)
+    )
+    return "".join(shown).replace("\n", "<br>")

@@ -1,0 +1,143 @@
+"""Every exercise keeps its promises: right answers pass, each misconception is told its own message, stubs get nothing."""
+
+import inspect
+
+import pytest
+import torch
+from largemodels.classroom import exercises
+from largemodels.classroom.exercise import run
+from largemodels.classroom.report import Report
+
+SEEDS = (0, 1, 20)
+BY_ID = pytest.mark.parametrize("exercise", exercises.values(), ids=exercises.keys())
+
+FUNCTIONS = {id: exercise for id, exercise in exercises.items() if exercise.cases is not None}
+BY_ID_OF_FUNCTIONS = pytest.mark.parametrize("exercise", FUNCTIONS.values(), ids=FUNCTIONS.keys())
+
+
+@BY_ID
+@pytest.mark.parametrize("seed", SEEDS)
+def test_reference_and_alternatives_get_full_marks(exercise, seed):
+    for answer in (exercise.reference, *exercise.alternatives):
+        report = exercise.grade(answer, seed)
+        assert report.passed, report
+        assert report.points == report.max_points == exercise.points
+        assert report.message == exercise.success
+
+
+@BY_ID
+@pytest.mark.parametrize("seed", SEEDS)
+def test_each_misconception_is_told_its_own_message(exercise, seed):
+    for misconception in exercise.misconceptions:
+        report = exercise.grade(misconception.answer, seed)
+        assert report.status == "wrong"
+        assert report.points < report.max_points
+        assert report.message == misconception.message
+
+
+@BY_ID
+def test_there_are_enough_misconceptions_and_hints(exercise):
+    assert len({m.message for m in exercise.misconceptions}) >= 4
+    assert exercise.hints
+    assert exercise.stars in (1, 2, 3)
+    assert exercise.minutes > 0
+    if exercise.cases is not None:
+        assert len(exercise.alternatives) >= 2
+
+
+@BY_ID
+def test_the_unsolved_stub_is_not_attempted(exercise):
+    def stub(*arguments):
+        raise NotImplementedError
+
+    report = exercise.grade(stub if exercise.cases else None)
+    assert (report.status, report.points) == ("not attempted", 0)
+
+
+@BY_ID_OF_FUNCTIONS
+def test_cases_follow_from_the_seed_alone_and_differ_between_seeds(exercise):
+    outcomes = [run(exercise.reference, list(exercise.cases(seed)), 5)[0] for seed in (3, 3, 4)]
+    assert repr(outcomes[0]) == repr(outcomes[1]) != repr(outcomes[2])
+    assert {case.stage for case in exercise.cases(0)} == {stage.name for stage in exercise.stages}
+
+
+@BY_ID_OF_FUNCTIONS
+def test_no_constant_answer_passes_a_stage_that_looks_at_values(exercise):
+    """Zeros of the right shape earn at most the points of a stage that looks at shapes."""
+    zeros = lambda value: tuple(map(zeros, value)) if isinstance(value, tuple) else torch.zeros_like(value)  # noqa: E731
+    report = exercise.grade(lambda *arguments: zeros(exercise.reference(*arguments)))
+    by_shape = sum(stage.points for stage in exercise.stages if stage.compare.__name__ == "shape_difference")
+    assert report.points <= by_shape
+
+
+@BY_ID
+def test_hints_and_messages_do_not_give_the_solution_away(exercise):
+    told = " ".join([*exercise.hints, *(stage.look for stage in exercise.stages)])
+    if exercise.cases is None:
+        values = exercise.reference if isinstance(exercise.reference, tuple) else (exercise.reference,)
+        assert not any(f" {value} " in f" {told} " for value in values if isinstance(value, int) and value > 9)
+    assert "softmax(-1)" not in told
+    assert "@ value" not in told
+
+
+def test_every_option_of_a_choice_explains_itself():
+    for exercise in exercises.values():
+        if exercise.kind == "choose":
+            for letter in exercise.options:
+                report = exercise.grade(letter)
+                assert report.message.startswith(letter)
+                assert len(report.message) > 40
+                assert exercise.grade(f" {letter.lower()} ") == report
+
+
+def test_all_four_kinds_appear_in_chapter_1():
+    kinds = {exercise.kind for id, exercise in exercises.items() if id.startswith("1.")}
+    assert kinds == {"implement", "repair", "predict", "choose"}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        ("no scale", "not scaled at all"),
+        ("√d_model", "√d_model"),
+        ("Q and K swapped", "exchanged in your scores"),
+        ("softmax over queries", "over the queries"),
+        ("mask inverted", "mask is inverted"),
+        ("mask after softmax", "mask after the softmax"),
+        ("off by one", "off by one"),
+        ("split without transpose", "cut out of the wrong axis"),
+        ("merge without transpose", "merged without being brought back"),
+        ("missing output projection", "output projection is missing"),
+        ("missing bias", "biases are missing"),
+        ("in place", "in place"),
+        ("batch leak", "Sentences of the batch see each other"),
+        ("mask ignored", "mask is ignored"),
+    ],
+)
+def test_the_fourteen_classic_mistakes_in_multi_head_attention_are_named(mistake, words):
+    exercise = exercises["1.6"]
+    matching = [m for m in exercise.misconceptions if words in m.message]
+    assert matching, mistake
+    for misconception in matching:
+        for seed in range(5):
+            assert exercise.grade(misconception.answer, seed).message == misconception.message
+
+
+def test_two_mistakes_at_once_are_told_one_after_the_other():
+    """An answer that neither scales nor masks hears about the scale first, and then about the mask."""
+
+    def neither(query, key, value, mask=None):
+        weights = (query @ key.mT).softmax(-1)
+        return weights @ value, weights
+
+    def scaled(query, key, value, mask=None):
+        return neither(query * query.shape[-1] ** -0.5, key, value)
+
+    assert "not scaled" in exercises["1.2"].grade(neither).message
+    assert "mask makes no difference" in exercises["1.2"].grade(scaled).message
+    assert exercises["1.2"].grade(scaled).points == 3
+
+
+def test_report_is_the_public_type():
+    assert isinstance(exercises["1.2"].grade(None), Report)
+    assert list(inspect.signature(exercises["1.2"].grade).parameters) == ["answer", "seed"]
