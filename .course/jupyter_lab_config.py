@@ -1,0 +1,16 @@
+"""JupyterLab's settings for this course. `python -m largemodels lab` points JUPYTER_CONFIG_PATH here; nothing of the
+user's own configuration is read less or written to."""
+
+from pathlib import Path
+
+from jupyterlab.handlers.announcements import NeverCheckForUpdate
+
+COURSE = Path(__file__).resolve().parent.parent
+
+c = get_config()  # noqa: F821  (Jupyter provides it)
+c.ServerApp.root_dir = str(COURSE)
+c.ServerApp.allow_root = True  # in a container one is often root; the server still answers this machine alone
+c.LabApp.default_url = "/lab/tree/START.ipynb"
+c.LabApp.workspaces_dir = str(COURSE / ".course" / "workspaces")  # open tabs of other projects stay with those
+c.LabApp.check_for_updates_class = NeverCheckForUpdate
+c.LabApp.news_url = None

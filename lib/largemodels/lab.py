@@ -1,0 +1,34 @@
+"""Start JupyterLab on the course's front page, with the course's own settings and without touching the user's."""
+
+import os
+import sys
+from pathlib import Path
+
+FRONT_PAGE = "START.ipynb"
+
+
+def course_folder() -> Path:
+    """The folder that holds the chapters: two above this package, which is installed from the course's ``lib/``.
+
+    Raises:
+        FileNotFoundError: the package was installed without the course around it.
+    """
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / FRONT_PAGE).is_file():
+        raise FileNotFoundError(
+            f"{FRONT_PAGE} is not in {folder}: this package was installed away from the course's folder. "
+            "Clone the course and run `python course.py lab` there."
+        )
+    return folder
+
+
+def lab(arguments: list[str]) -> None:
+    """Become JupyterLab; `arguments` are its own, such as ``--no-browser`` or ``--port=9000``."""
+    folder = course_folder()
+    settings = [str(folder / ".course"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(settings)
+    os.chdir(folder)
+
+    from jupyterlab.labapp import LabApp  # after the variable is set: Jupyter reads it when it is imported
+
+    sys.exit(LabApp.launch_instance(arguments))
