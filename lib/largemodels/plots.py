@@ -158,8 +158,8 @@ def heatmap(
     Raises:
         ValueError: not a matrix, or the labels do not match its shape.
     """
-    matrix = _array(matrix)
-    rows, columns = _labels(matrix, 2, rows, columns)
+    matrix = as_array(matrix)
+    rows, columns = check_labels(matrix, 2, rows, columns)
     if annotate is None:
         annotate = max(matrix.shape) <= ANNOTATE_UP_TO and matrix.dtype != bool
     if ax is None:
@@ -197,8 +197,8 @@ def heads(
         rows, columns: labels of the queries and of the keys (the rows' unless given).
         titles: one per head; "head 1", "head 2", … unless given.
     """
-    weights = _array(weights)
-    rows, columns = _labels(weights, 3, rows, columns)
+    weights = as_array(weights)
+    rows, columns = check_labels(weights, 3, rows, columns)
     num_heads, num_rows, num_columns = weights.shape
     titles = [f"head {h + 1}" for h in range(num_heads)] if titles is None else list(titles)
     if len(titles) != num_heads:
@@ -240,9 +240,9 @@ def attention_lines(
     """
     from matplotlib.collections import LineCollection
 
-    weights = _array(weights)
+    weights = as_array(weights)
     weights = weights[None] if weights.ndim == 2 else weights
-    rows, columns = _labels(weights, 3, rows, columns)
+    rows, columns = check_labels(weights, 3, rows, columns)
     check_weights(weights)
     num_rows, num_columns = weights.shape[1:]
     if ax is None:
@@ -295,15 +295,15 @@ def curves(
     ax = ax or _figure(5.6, 3.3)[1][0]
     for i, (label, values) in enumerate(series.items()):
         x, y = values if isinstance(values, tuple) else (range(len(values)), values)
-        x, y = _array(x), _array(y)
+        x, y = as_array(x), as_array(y)
         if x.ndim != 1 or x.shape != y.shape:
             raise ValueError(f"series {label!r} needs x and y of one length, got shapes {x.shape} and {y.shape}")
         look = {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i % len(LINES)]}
         ax.plot(x, y, label=label, marker=MARKERS[i % len(MARKERS)], markevery=max(1, len(x) // 10), **look)
         if label in bands:
             band = bands[label]
-            low, high = band if isinstance(band, tuple) else (y - _array(band), y + _array(band))
-            ax.fill_between(x, _array(low), _array(high), color=look["color"], alpha=0.18, linewidth=0)
+            low, high = band if isinstance(band, tuple) else (y - as_array(band), y + as_array(band))
+            ax.fill_between(x, as_array(low), as_array(high), color=look["color"], alpha=0.18, linewidth=0)
     if chance is not None:
         ax.axhline(chance, color="#555555", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
         ax.annotate("chance", (1, chance), (-2, 3), ax.get_yaxis_transform(), "offset points", ha="right", va="bottom")
@@ -340,7 +340,7 @@ def bars(
     if labels is None:
         raise ValueError("bars needs a label for each number: give a mapping, or labels=[...]")
     labels = [str(label) for label in labels]
-    groups = {n: _array(list(g.values()) if isinstance(g, Mapping) else g) for n, g in groups.items()}
+    groups = {n: as_array(list(g.values()) if isinstance(g, Mapping) else g) for n, g in groups.items()}
     for name, numbers in groups.items():
         if numbers.shape != (len(labels),):
             raise ValueError(f"{len(labels)} labels, but {name or 'values'} has shape {numbers.shape}")
@@ -379,7 +379,7 @@ def histogram(
     ax: "Axes | None" = None,
 ) -> "Figure":
     """Distributions on top of each other, with the same bins for all. `samples` maps a label to numbers of any shape."""
-    samples = {label: _array(values).ravel() for label, values in samples.items()}
+    samples = {label: as_array(values).ravel() for label, values in samples.items()}
     if not samples or not all(values.size for values in samples.values()):
         raise ValueError("histogram needs at least one sample under every label")
     ax = ax or _figure(5.6, 3.0)[1][0]
@@ -418,7 +418,7 @@ def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **opti
     return figure, list(axes.flat)
 
 
-def _array(values) -> np.ndarray:
+def as_array(values) -> np.ndarray:
     """Tensor (any device, any precision, with or without gradient), array or sequence to a numpy array."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
@@ -427,7 +427,7 @@ def _array(values) -> np.ndarray:
     return array if array.dtype == bool else array.astype(float)
 
 
-def _labels(array: np.ndarray, ndim: int, rows, columns) -> tuple[list[str], list[str]]:
+def check_labels(array: np.ndarray, ndim: int, rows, columns) -> tuple[list[str], list[str]]:
     shape = "(query, key)" if ndim == 2 else "(heads, query, key)"
     if array.ndim != ndim or 0 in array.shape:
         raise ValueError(f"expected the shape {shape}, got {array.shape}; pick one batch item or head with [0]")

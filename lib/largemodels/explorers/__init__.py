@@ -1,0 +1,9 @@
+"""Pictures to explore with the mouse or the keyboard; each has a static twin in `largemodels.plots`.
+
+They are drawn in the browser by plain ES modules (no build step, no network), so pointing at a token needs no kernel
+and a slider is answered at once, where redrawing a matplotlib figure takes a second.
+"""
+
+from largemodels.explorers.heads import HeadView, head_explorer
+
+__all__ = ["HeadView", "head_explorer"]
