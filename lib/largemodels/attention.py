@@ -94,6 +94,7 @@ def scaled_dot_product_attention(
     mask: Tensor | None = None,
     *,
     causal: bool = False,
+    band: int | None = None,
     bias: Tensor | None = None,
     scale: float | None = None,
     dropout: float = 0.0,
@@ -111,6 +112,8 @@ def scaled_dot_product_attention(
             gets an output of zeros.
         causal: additionally forbid every key after the query. The queries are the *last* positions of the keys, so
             that one new query may see all keys of a cache.
+        band: if `causal`, a query sees only the last `band` keys up to itself (`masks.banded_causal_mask`). Memory
+            and time then grow with length · band, unless a mask, a bias or the weights need all the scores.
         bias: added to the scaled scores, broadcastable to ``(..., query, key)``.
         scale: replaces 1/√d_head.
         dropout: probability of dropping a weight; 0 outside training.
@@ -122,20 +125,30 @@ def scaled_dot_product_attention(
 
     Raises:
         TypeError: inputs that are not floating point, a mask that is not boolean.
-        ValueError: widths or lengths that do not fit, a mask or bias that does not broadcast.
+        ValueError: widths or lengths that do not fit, a mask or bias that does not broadcast, a band below 1 or
+            without `causal`.
     """
     _check_attention(query, key, value)
     num_queries, num_keys = query.shape[-2], key.shape[-2]
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores_shape = (*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), num_queries, num_keys)
-    if mask is not None:
-        _check_mask(mask, scores_shape)
-    if bias is not None:
-        _check_broadcast("bias", bias, scores_shape)
+    if mask is not None or bias is not None:
+        scores_shape = (*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), num_queries, num_keys)
+        if mask is not None:
+            _check_mask(mask, scores_shape)
+        if bias is not None:
+            _check_broadcast("bias", bias, scores_shape)
+    if band is not None and (band < 1 or not causal):
+        raise ValueError(f"a band is part of a causal mask and at least 1 wide, got band={band}, causal={causal}")
+
+    fused = mask is None and bias is None and not return_weights
+    if fused and band is not None and num_keys > band and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        return _banded_attention(query, key, value, band, scale, dropout)
     # The fused kernel has a causal mode of its own, faster than a mask, for the one case that is not a cache.
-    kernel_causal = causal and not return_weights and mask is None and bias is None and num_queries == num_keys
-    if causal and not kernel_causal and num_queries > 1:
+    kernel_causal = causal and fused and num_queries == num_keys
+    if causal and not kernel_causal and (num_queries > 1 or band is not None):
         past = torch.ones(num_queries, num_keys, dtype=torch.bool, device=query.device).tril(num_keys - num_queries)
+        if band is not None:
+            past = past.triu(num_keys - num_queries - band + 1)
         mask = past if mask is None else mask & past
 
     if return_weights:
@@ -143,9 +156,12 @@ def scaled_dot_product_attention(
         weights = masked_softmax(scores if bias is None else scores + bias, mask)
         return F.dropout(weights, dropout) @ value, weights
 
-    if bias is not None and mask is not None:
-        # The kernel takes a mask or a bias, not both: a bias of −∞ is a mask (the kernel gives empty rows zeros too).
-        bias = bias.to(query.dtype).masked_fill(~mask, -math.inf)
+    if bias is not None:
+        bias = bias.to(query.dtype)
+        if mask is not None:
+            # The kernel takes a mask or a bias, not both: a bias of −∞ is a mask (the kernel gives empty rows zeros
+            # too).
+            bias = bias.masked_fill(~mask, -math.inf)
     return F.scaled_dot_product_attention(
         query,
         key,
@@ -155,6 +171,40 @@ def scaled_dot_product_attention(
         is_causal=kernel_causal,
         scale=scale,
     )
+
+
+def _banded_attention(query: Tensor, key: Tensor, value: Tensor, band: int, scale: float, dropout: float) -> Tensor:
+    """Causal attention within a band. The queries are cut into chunks, and a chunk reads only the keys it can see.
+
+    The chunks' windows on the keys overlap: they are views, not copies. All chunks go through the kernel at once, in
+    the place of its heads.
+    """
+    num_queries = query.shape[-2]
+    reach = num_queries + band - 1  # together the queries see no more than the last `reach` keys
+    key, value = key[..., -reach:, :], value[..., -reach:, :]
+    if num_queries == 1:
+        return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scale)
+
+    chunk = min(num_queries, max(band, 64))  # fewer than 64 queries would keep the kernel waiting
+    window = chunk + band - 1  # the keys that a chunk's queries see together
+    end = -num_queries % chunk  # padding that fills the last chunk
+    begin = reach - key.shape[-2]  # padding in place of the keys before the first
+    queries = F.pad(query, (0, 0, 0, end)).unflatten(-2, (-1, chunk))  # (..., chunks, chunk, d)
+    keys, values = (
+        F.pad(x, (0, 0, begin, end)).unfold(-2, window, chunk).transpose(-2, -1) for x in (key, value)
+    )  # (..., chunks, window, d)
+
+    num_chunks = queries.shape[-3]
+    i, j = (torch.arange(n, device=query.device) for n in (chunk, window))
+    seen = (j >= i[:, None]) & (j < i[:, None] + band)  # query i's own key is j = i + band - 1
+    real = torch.arange(num_chunks, device=query.device)[:, None, None] * chunk + j >= begin
+    attended = F.scaled_dot_product_attention(
+        *(x.reshape(-1, *x.shape[-3:]) for x in (queries, keys, values)),  # (batch·heads, chunks, ...)
+        attn_mask=(seen & real)[None],  # (1, chunks, chunk, window)
+        dropout_p=dropout,
+        scale=scale,
+    )
+    return attended.flatten(1, 2)[:, :num_queries].reshape(*query.shape[:-1], -1)
 
 
 class KeyValueCache:
@@ -192,6 +242,17 @@ class KeyValueCache:
         self.value[:, :, start : self.length] = value
         return self.key[:, :, : self.length], self.value[:, :, : self.length]
 
+    def repeat(self, n: int) -> None:
+        """Each sentence `n` times, one after the other: from one sentence to its `n` beams."""
+        self.key, self.value = self.key.repeat_interleave(n, dim=0), self.value.repeat_interleave(n, dim=0)
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i becomes what row ``rows[i]`` was: a beam continues another one. Only rows that change are copied."""
+        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero().squeeze(-1)
+        if len(moved):
+            for stored in (self.key, self.value):
+                stored[moved, :, : self.length] = stored[rows[moved], :, : self.length]
+
 
 class MultiHeadAttention(nn.Module):
     """`num_heads` attentions side by side, each in its own subspace, joined by an output projection W^O.
@@ -204,9 +265,11 @@ class MultiHeadAttention(nn.Module):
         num_heads: number of heads.
         d_head: width of one head; ``d_model // num_heads`` unless given.
         d_context: width of the context for cross-attention; `d_model` unless given.
-        bias: whether the four projections have a bias.
+        bias: whether the projections of query, key and value have a bias.
+        output_bias: whether the output projection has one; as `bias` unless given.
         scale: replaces 1/√d_head.
         dropout: probability of dropping an attention weight in training.
+        position: a scheme from `largemodels.positions` that tells queries and keys of one sequence where they stand.
     """
 
     def __init__(
@@ -217,8 +280,10 @@ class MultiHeadAttention(nn.Module):
         d_head: int | None = None,
         d_context: int | None = None,
         bias: bool = True,
+        output_bias: bool | None = None,
         scale: float | None = None,
         dropout: float = 0.0,
+        position: nn.Module | None = None,
     ):
         super().__init__()
         if num_heads < 1:
@@ -232,19 +297,21 @@ class MultiHeadAttention(nn.Module):
         self.d_context = d_context or d_model
         self.scale = scale
         self.dropout = dropout
+        self.position = position
         d_heads = num_heads * self.d_head
         self.query = nn.Linear(d_model, d_heads, bias=bias)
         self.key = nn.Linear(self.d_context, d_heads, bias=bias)
         self.value = nn.Linear(self.d_context, d_heads, bias=bias)
-        self.output = nn.Linear(d_heads, d_model, bias=bias)  # W^O
+        self.output = nn.Linear(d_heads, d_model, bias=bias if output_bias is None else output_bias)  # W^O
 
     def forward(
         self,
         x: Tensor,
-        context: Tensor | None = None,
+        context: Tensor | tuple[Tensor, Tensor] | None = None,
         mask: Tensor | None = None,
         *,
         causal: bool = False,
+        band: int | None = None,
         bias: Tensor | None = None,
         cache: KeyValueCache | None = None,
         return_weights: bool = False,
@@ -253,27 +320,37 @@ class MultiHeadAttention(nn.Module):
 
         Args:
             x: ``(batch, query, d_model)``, where the queries come from.
-            context: ``(batch, key, d_context)``, where keys and values come from.
+            context: ``(batch, key, d_context)``, where keys and values come from, or the keys and values themselves,
+                as `keys_and_values` gives them: a decoder that reads the same context at every step computes them once.
             mask: boolean, broadcastable to ``(batch, heads, query, key)``; True = may attend.
             causal: forbid keys after the query, see `scaled_dot_product_attention`.
+            band: forbid keys further back than this, likewise.
             bias: added to the scores, broadcastable to ``(batch, heads, query, key)``.
             cache: earlier keys and values; this call's are appended to it and all are attended to.
             return_weights: also return the weights ``(batch, heads, query, key)``.
         """
-        context = x if context is None else context
-        _check_float(x=x, context=context)
+        if self.position is not None and context is not None and context is not x:
+            raise ValueError(
+                "a position scheme counts distances within one sequence, but this call reads from another context; "
+                "build cross-attention without position="
+            )
+        _check_float(x=x)
         _check_width("x", x, self.d_model)
-        _check_width("context", context, self.d_context)
         query = self.split(self.query(x))  # (batch, heads, query, d_head)
-        key, value = self.split(self.key(context)), self.split(self.value(context))  # (batch, heads, key, d_head)
+        key, value = context if isinstance(context, tuple) else self.keys_and_values(x if context is None else context)
+        if self.position is not None:
+            start = 0 if cache is None else cache.length
+            query, key = self.position.rotate(query, start), self.position.rotate(key, start)
         if cache is not None:
             key, value = cache.append(key, value)
-        attended = scaled_dot_product_attention(
+        attend = scaled_dot_product_attention if self.position is None else self.position.attend
+        attended = attend(
             query,
             key,
             value,
             mask,
             causal=causal,
+            band=band,
             bias=bias,
             scale=self.scale,
             dropout=self.dropout if self.training else 0.0,
@@ -283,6 +360,12 @@ class MultiHeadAttention(nn.Module):
             attended, weights = attended
             return self.output(self.merge(attended)), weights
         return self.output(self.merge(attended))
+
+    def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """(batch, key, d_context) to two of (batch, heads, key, d_head): what the queries compare with and read."""
+        _check_float(context=context)
+        _check_width("context", context, self.d_context)
+        return self.split(self.key(context)), self.split(self.value(context))
 
     def split(self, x: Tensor) -> Tensor:
         """(batch, length, heads·d_head) to (batch, heads, length, d_head)."""
@@ -314,6 +397,8 @@ def _check_attention(query: Tensor, key: Tensor, value: Tensor) -> None:
         raise ValueError(f"query and key must have the same width, got {query.shape[-1]} and {key.shape[-1]}")
     if key.shape[-2] != value.shape[-2]:
         raise ValueError(f"each key needs one value: got {key.shape[-2]} keys and {value.shape[-2]} values")
+    if query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+        return  # nothing to broadcast, and nothing to pay for finding out: broadcast_shapes is slower than the kernel
     try:
         torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
     except RuntimeError:
