@@ -58,7 +58,7 @@ METADATA = {  # without the versions that kernels add: they differ from machine 
     },
 }
 MARKER = re.compile(r"(\s*)### (BEGIN|END) (SOLUTION|GIVEN)\s*")
-LIKE_A_MARKER = re.compile(r"\s*#+\s*(BEGIN|END)\b.*", re.IGNORECASE)
+LIKE_A_MARKER = re.compile(r"\s*(###\s*(BEGIN|END)\b|#+\s*(BEGIN|END)\s+(SOLUTION|GIVEN)\b).*", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"<!--\s*([\w-]+):\s*(\S+)\s*-->")
 EXERCISE_TAG = re.compile(r"(answer|check)-(.+)")
 
@@ -103,7 +103,7 @@ def build(target: Target, exercises: Mapping[str, Exercise]) -> NotebookNode:
         raise SourceError(f"{target.source}: {error}") from error
     cells, ids = [], set()
     for cell, line in zip(parsed.cells, parsed.metadata.source_map, strict=True):
-        context = _Context(target, text, line, exercises)
+        context = _Context(target, text, max(line, 1), exercises)
         if made := _make_cell(cell, context):
             made.id = _cell_id(made, context, ids)
             cells.append(made)
