@@ -14,3 +14,4 @@ c.LabApp.default_url = "/lab/tree/START.ipynb"
 c.LabApp.workspaces_dir = str(COURSE / ".course" / "workspaces")  # open tabs of other projects stay with those
 c.LabApp.check_for_updates_class = NeverCheckForUpdate
 c.LabApp.news_url = None
+c.LanguageServerManager.autodetect = False  # looking for two dozen language servers costs a second and a long log line

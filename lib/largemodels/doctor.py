@@ -67,10 +67,11 @@ class Diagnosis:
         cell = "padding:4px 10px;text-align:left;vertical-align:top;color:#1b1b1b;white-space:normal"
         rows = []
         for finding in self.findings:
-            remedy = f"<br><b>What to do:</b> {html.escape(finding.remedy)}" if finding.remedy else ""
+            remedy = re.sub("`(.*?)`", r"<code>\1</code>", html.escape(finding.remedy))
+            remedy = f"<br><b>What to do:</b> {remedy}" if remedy else ""
             rows.append(
                 f'<tr style="background:{colors[finding.state]}"><td style="{cell}"><b>{finding.state}</b></td>'
-                f'<td style="{cell}">{html.escape(finding.subject)}</td>'
+                f'<td style="{cell};white-space:nowrap">{html.escape(finding.subject)}</td>'
                 f'<td style="{cell}">{html.escape(finding.seen)}{remedy}</td></tr>'
             )
         return f"<table>{''.join(rows)}</table><p>{html.escape(self.verdict)}</p>"

@@ -24,11 +24,19 @@ def course_folder() -> Path:
 
 def lab(arguments: list[str]) -> None:
     """Become JupyterLab; `arguments` are its own, such as ``--no-browser`` or ``--port=9000``."""
-    folder = course_folder()
+    try:
+        folder = course_folder()
+    except FileNotFoundError as error:
+        sys.exit(str(error))
     settings = [str(folder / ".course"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(settings)
     os.chdir(folder)
 
-    from jupyterlab.labapp import LabApp  # after the variable is set: Jupyter reads it when it is imported
+    from jupyterlab.labapp import LabApp  # after the variable is set, since Jupyter looks at it early
+    from jupyterlab_server.workspaces_handler import WorkspacesManager
 
+    workspaces = folder / ".course" / "workspaces"
+    if not workspaces.exists():  # the first time: the table of contents is open; later Lab remembers what was
+        first = (folder / ".course" / "first.jupyterlab-workspace").read_text(encoding="utf-8")
+        WorkspacesManager(str(workspaces)).save("default", first)
     sys.exit(LabApp.launch_instance(arguments))
