@@ -15,20 +15,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:  # matplotlib costs half a second: it is imported by the first picture
+if TYPE_CHECKING:  # matplotlib is imported by the first picture, not before
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
-# Told apart by every kind of colour vision, and by lightness alone on a grey printer (tests/test_plots.py measures it).
-COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#332288", "#777777")
+# After Okabe & Ito and Paul Tol, spread out in lightness: told apart by every kind of colour vision and by a grey
+# printer (tests/test_plots.py measures both). Markers and dashes tell them apart once more.
+COLORS = ("#0072b2", "#e69f00", "#882255", "#cc79a7", "#0f6b3a", "#88ccee", "#332288", "#d55e00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 2, 2)))
-INK, PAPER, GREY = "#1a1a1a", "#ffffff", "#d9d9d9"
 WEIGHT_COLORS = ("#f3f6fa", "#c6dbef", "#6baed6", "#2171b5", "#08306b")  # 0 is almost white, more is darker
 SIGNED_COLORS = ("#8c2d04", "#ec7014", "#f7f7f7", "#2171b5", "#08306b")  # negative, zero, positive
-WIDTH = 8.0  # inches: a notebook's text column, and a printed page
-ANNOTATE_UP_TO = 12  # rows and columns; more numbers than that are not read
+MASK_COLORS = ("#ececec", "#2171b5")  # may not attend, may attend
+INK, SOFT_INK, PAPER, GREY = "#1a1a1a", "#555555", "#ffffff", "#d9d9d9"
+HATCHES = {"−∞": "///", "NaN": "xxx"}  # for cells without a number
+WIDTH = 8.0  # inches: the text column of a notebook and of a printed page
+ANNOTATE_UP_TO = 12  # rows and columns; nobody reads more numbers than that
 
 CHINESE_FONTS = (
     "Noto Sans CJK SC",
@@ -83,7 +87,7 @@ def style() -> Iterator[None]:
         "axes.labelcolor": INK,
         "axes.titlesize": 11,
         "axes.titlepad": 8,
-        "axes.edgecolor": "#555555",
+        "axes.edgecolor": SOFT_INK,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.grid": True,
@@ -91,9 +95,10 @@ def style() -> Iterator[None]:
         "axes.prop_cycle": plt.cycler(color=COLORS),
         "grid.color": "#e3e3e3",
         "grid.linewidth": 0.7,
-        "hatch.color": "#8c8c8c",
+        "hatch.color": "#adadad",
         "hatch.linewidth": 0.7,
-        "legend.frameon": False,
+        "legend.edgecolor": "none",
+        "legend.handlelength": 3.0,
         "lines.linewidth": 1.8,
         "lines.markersize": 5,
         "figure.dpi": 110,
@@ -114,11 +119,16 @@ def row(
         height: of one line of axes, in inches.
         share: one y scale for all.
     """
+    import matplotlib.pyplot as plt
+
     if n < 1:
         raise ValueError(f"a row needs at least one axes, got n={n}")
     columns = min(n, wrap or n)
     lines = math.ceil(n / columns)
-    figure, axes = _figure(width, height * lines, rows=lines, columns=columns, sharey=share)
+    size = (width, height * lines)
+    figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False, sharey=share)
+    plt.close(figure)
+    axes = list(axes.flat)
     for ax in axes[n:]:
         ax.remove()
     if title:
@@ -151,29 +161,28 @@ def heatmap(
         matrix: ``(query, key)``: weights, scores, or a boolean mask.
         rows: one label per row.
         columns: one label per column; the rows' unless given.
-        annotate: write the numbers into the cells; by default up to 12 × 12.
-        colorbar: draw the scale beside the matrix.
-        vmin, vmax: the numbers at the ends of the colour scale, where the matrix should not decide.
+        annotate: write the numbers into the cells; unless given, up to 12 × 12 and not for masks.
+        colorbar: draw the colour scale beside the matrix.
+        vmin, vmax: the numbers at the ends of the colour scale, instead of those that suit the matrix.
 
     Raises:
-        ValueError: not a matrix, or the labels do not match its shape.
+        ValueError: not a matrix, or labels that do not match its shape.
     """
     matrix = as_array(matrix)
     rows, columns = check_labels(matrix, 2, rows, columns)
     if annotate is None:
         annotate = max(matrix.shape) <= ANNOTATE_UP_TO and matrix.dtype != bool
     if ax is None:
-        cell = 0.52 if annotate else max(0.16, min(0.4, 5.5 / max(matrix.shape)))
-        width = len(columns) * cell + max(map(_text_width, rows)) * 0.08 + 1.4
-        ax = _figure(width, len(rows) * cell + 1.1)[1][0]
-    cell = min(np.array(_inches(ax)) / matrix.shape[::-1])
-    norm, cmap = _scale(matrix, vmin, vmax, cmap)
-    mesh = _cells(ax, matrix, norm, cmap, annotate=annotate, fontsize=min(9, max(5, cell * 17)))
+        largest, smallest = (0.52, 0.42) if annotate else (0.36, 0.16)
+        cell = min(largest, max(smallest, 4.8 / max(matrix.shape)))
+        beside = 1.9 if matrix.dtype == bool else 1.4  # the legend or the colour bar, and the axis label
+        ax = _axes(len(columns) * cell + _text_inches(rows) + beside, len(rows) * cell + 1.0)
+    cell = min(_inches(ax) / matrix.shape[::-1])
+    mesh = _cells(ax, matrix, *_scale(matrix, vmin, vmax, cmap), cell=cell, annotate=annotate)
     _token_ticks(ax.yaxis, rows, np.arange(len(rows)) + 0.5, cell)
     _token_ticks(ax.xaxis, columns, np.arange(len(columns)) + 0.5, cell)
-    _matrix_axes(ax, len(rows), len(columns), row_label, column_label)
-    ax.set_title(title)
-    _key_to_colors(ax, mesh, matrix, annotate, colorbar)
+    _finish_matrix(ax, mesh, matrix, xlim=(0, len(columns)), ylim=(len(rows), 0), bar=colorbar, legend=not annotate)
+    ax.set(title=title, ylabel=row_label, xlabel=column_label)
     return ax.figure
 
 
@@ -193,8 +202,9 @@ def heads(
     """All heads as small heat maps on one colour scale, `wrap` of them in a line.
 
     Args:
-        weights: ``(heads, query, key)``.
-        rows, columns: labels of the queries and of the keys (the rows' unless given).
+        weights: ``(heads, query, key)``; scores and masks are welcome as in `heatmap`.
+        rows: one label per query.
+        columns: one label per key; the queries' unless given.
         titles: one per head; "head 1", "head 2", … unless given.
     """
     weights = as_array(weights)
@@ -204,24 +214,26 @@ def heads(
     if len(titles) != num_heads:
         raise ValueError(f"{num_heads} heads need {num_heads} titles, got {len(titles)}")
 
-    # One axes for all: tick labels and layout are what makes small multiples slow. Units are cells.
+    # One axes holds all heads: tick labels and layout are what makes many small axes slow. The unit is one cell.
     across = min(wrap, num_heads)
     down = math.ceil(num_heads / across)
-    margin = max(map(_text_width, rows)) * 0.075 + 1.2
-    cell = max(0.07, min(0.3, (WIDTH - margin) / across / num_columns - 0.12))
-    step_x, step_y = num_columns + 0.16 / cell, num_rows + 0.32 / cell
-    figure, (ax,) = _figure(across * step_x * cell + margin, down * step_y * cell + 0.9)
-    norm, cmap = _scale(weights, vmin, vmax, cmap)
+    margin, gap, headroom = _text_inches(rows) + 1.2, 0.16, 0.3  # inches
+    cell = min(0.42, max(0.05, ((WIDTH - margin) / across - gap) / num_columns))
+    step_x, step_y = num_columns + gap / cell, num_rows + headroom / cell
+    lefts, tops = step_x * np.arange(across), step_y * np.arange(down)
+    ax = _axes(across * step_x * cell + margin, down * step_y * cell + 0.9)
+    norm, colors = _scale(weights, vmin, vmax, cmap)
     for h, matrix in enumerate(weights):
-        x, y = h % across * step_x, h // across * step_y
-        mesh = _cells(ax, matrix, norm, cmap, x=x, y=y)
-        ax.text(x + num_columns / 2, y - 0.05 / cell, titles[h], ha="center", va="bottom", fontsize=9)
-    _token_ticks(ax.yaxis, rows * down, _tiled(num_rows, step_y, down), cell)
-    _token_ticks(ax.xaxis, columns * across, _tiled(num_columns, step_x, across), cell)
-    _matrix_axes(ax, (down - 1) * step_y + num_rows, (across - 1) * step_x + num_columns, "query", "key")
-    ax.set_title(title, pad=22)
-    _key_to_colors(ax, mesh, weights, annotate=False, colorbar=True)
-    return figure
+        x, y = lefts[h % across], tops[h // across]
+        mesh = _cells(ax, matrix, norm, colors, cell=cell, x=x, y=y)
+        ax.text(x + num_columns / 2, y - 0.05 / cell, titles[h], ha="center", va="bottom")
+    _token_ticks(ax.yaxis, rows * down, np.add.outer(tops, np.arange(num_rows) + 0.5).ravel(), cell, period=num_rows)
+    x_ticks = np.add.outer(lefts, np.arange(num_columns) + 0.5).ravel()
+    _token_ticks(ax.xaxis, columns * across, x_ticks, cell, period=num_columns)
+    xlim, ylim = (0, lefts[-1] + num_columns), (tops[-1] + num_rows, -headroom / cell)
+    _finish_matrix(ax, mesh, weights, xlim=xlim, ylim=ylim, bar=True, legend=True)
+    ax.set(title=title, ylabel="query", xlabel="key")
+    return ax.figure
 
 
 @style()
@@ -237,6 +249,11 @@ def attention_lines(
 
     Args:
         weights: ``(query, key)``, or ``(heads, query, key)`` with one colour per head.
+        rows: one label per query.
+        columns: one label per key; the queries' unless given.
+
+    Raises:
+        ValueError: labels that do not match the shape; entries outside [0, 1] or rows that sum to more than 1.
     """
     from matplotlib.collections import LineCollection
 
@@ -244,25 +261,27 @@ def attention_lines(
     weights = weights[None] if weights.ndim == 2 else weights
     rows, columns = check_labels(weights, 3, rows, columns)
     check_weights(weights)
-    num_rows, num_columns = weights.shape[1:]
-    if ax is None:
-        longest = [max(map(_text_width, labels)) for labels in (rows, columns)]
-        ax = _figure(2.6 + sum(longest) * 0.08, 0.26 * max(num_rows, num_columns) + 0.6)[1][0]
+    num_heads, num_rows, num_columns = weights.shape
+    length = max(num_rows, num_columns)
+    ax = ax or _axes(2.4 + _text_inches(rows) + _text_inches(columns), 0.26 * length + 0.9)
     for h, matrix in enumerate(weights):
-        query, key = np.nonzero(matrix >= 0.01)  # thinner than that is not seen
-        ends = np.stack([np.stack([0 * query, query], -1), np.stack([0 * key + 1, key], -1)], 1)  # (lines, 2, xy)
+        query, key = np.nonzero(matrix >= 0.01)  # thinner lines are not seen
         strength = matrix[query, key]
-        lines = LineCollection(
-            ends, colors=COLORS[h % len(COLORS)], linewidths=5 * strength, alpha=0.25 + 0.6 * strength, capstyle="round"
-        )
-        ax.add_collection(lines)
-    for labels, x, align in ((rows, -0.04, "right"), (columns, 1.04, "left")):
+        shift = (h - (num_heads - 1) / 2) * min(0.16, 0.5 / num_heads)  # heads beside each other, not on top
+        ends = np.stack([query, key], axis=1) + shift
+        lines = [((0, left), (1, right)) for left, right in ends]
+        alpha = 0.25 + 0.6 * strength
+        color = COLORS[h % len(COLORS)]
+        ax.add_collection(LineCollection(lines, colors=color, linewidths=5 * strength, alpha=alpha, capstyle="round"))
+        ax.plot([], [], color=color, linewidth=3, label=f"head {h + 1}")
+    for labels, name, x, side in ((rows, "query", -0.04, "right"), (columns, "key", 1.04, "left")):
+        ax.text(x, -1, name, ha=side, va="center", color=SOFT_INK, style="italic")
         for i, label in enumerate(labels):
-            ax.text(x, i, label, ha=align, va="center", parse_math=False)
-    ax.text(-0.04, -1, "query", ha="right", va="center", color="#555555", style="italic")
-    ax.text(1.04, -1, "key", ha="left", va="center", color="#555555", style="italic")
-    ax.set(xlim=(-0.02, 1.02), ylim=(max(num_rows, num_columns) - 0.4, -1.4), title=title)
+            ax.text(x, i, label, ha=side, va="center", parse_math=False)
+    ax.set(xlim=(-0.02, 1.02), ylim=(length - 0.5, -1.4), title=title)
     ax.axis("off")
+    if num_heads > 1:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=min(num_heads, 4), handlelength=1, columnspacing=1)
     return ax.figure
 
 
@@ -279,37 +298,37 @@ def curves(
     bands: Mapping[str, object] | None = None,
     ax: "Axes | None" = None,
 ) -> "Figure":
-    """Lines over a common x axis, told apart by colour, marker and dash.
+    """Lines, told apart by colour, marker and dash.
 
     Args:
         series: label to ``y``, or to a tuple ``(x, y)``.
-        xscale, yscale: ``"linear"`` or ``"log"``.
-        chance: what guessing reaches, as a dashed line.
-        bands: label to a spread ``s`` (shaded from y − s to y + s) or to a tuple ``(low, high)``.
+        xscale, yscale: ``"linear"``, ``"log"`` or another of matplotlib's scales.
+        chance: what guessing would reach: a dashed line.
+        bands: label to a spread ``s``, shaded from y − s to y + s, or to a tuple ``(low, high)``.
     """
     if not series:
         raise ValueError("curves needs at least one series, got none")
     bands = bands or {}
     if unknown := set(bands) - set(series):
-        raise ValueError(f"bands for {sorted(unknown)}, but the series are {list(series)}")
-    ax = ax or _figure(5.6, 3.3)[1][0]
+        raise ValueError(f"there are bands for {sorted(unknown)}, but the series are {list(series)}")
+    ax = ax or _axes(5.6, 3.3)
     for i, (label, values) in enumerate(series.items()):
-        x, y = values if isinstance(values, tuple) else (range(len(values)), values)
-        x, y = as_array(x), as_array(y)
+        x, y = map(as_array, values if isinstance(values, tuple) else (range(len(values)), values))
         if x.ndim != 1 or x.shape != y.shape:
-            raise ValueError(f"series {label!r} needs x and y of one length, got shapes {x.shape} and {y.shape}")
-        look = {"color": COLORS[i % len(COLORS)], "linestyle": LINES[i % len(LINES)]}
-        ax.plot(x, y, label=label, marker=MARKERS[i % len(MARKERS)], markevery=max(1, len(x) // 10), **look)
+            raise ValueError(f"series {label!r} needs as many x as y, got the shapes {x.shape} and {y.shape}")
+        look = {"color": COLORS[i % 8], "linestyle": LINES[i % 8], "marker": MARKERS[i % 8]}
+        ax.plot(x, y, label=label, markevery=max(1, len(x) // 10), **look)
         if label in bands:
             band = bands[label]
-            low, high = band if isinstance(band, tuple) else (y - as_array(band), y + as_array(band))
-            ax.fill_between(x, as_array(low), as_array(high), color=look["color"], alpha=0.18, linewidth=0)
+            low, high = map(as_array, band) if isinstance(band, tuple) else (y - as_array(band), y + as_array(band))
+            ax.fill_between(x, low, high, color=look["color"], alpha=0.18, linewidth=0)
     if chance is not None:
-        ax.axhline(chance, color="#555555", linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-        ax.annotate("chance", (1, chance), (-2, 3), ax.get_yaxis_transform(), "offset points", ha="right", va="bottom")
+        ax.axhline(chance, color=SOFT_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
+        # Beside the axes, where no curve can cross it.
+        ax.text(1.01, chance, "chance", transform=ax.get_yaxis_transform(), va="center", color=SOFT_INK)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale=xscale, yscale=yscale)
     if len(series) > 1:
-        ax.legend(handlelength=3.2)
+        ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(series) > 4 else {}))
     return ax.figure
 
 
@@ -325,30 +344,33 @@ def bars(
     annotate: str | None = None,
     ax: "Axes | None" = None,
 ) -> "Figure":
-    """Bars, one group of them per label.
+    """Bars, or groups of them.
 
     Args:
-        values: label to number; or numbers, with `labels` beside them; or series name to either of these, for groups.
+        values: label to number; or numbers, with their `labels` given apart (labels may then repeat); or, for groups,
+            series name to one of these.
         horizontal: bars that grow to the right: for long labels.
-        annotate: a format such as ``".2f"``: write the number at the end of its bar.
+        annotate: a format such as ``".2f"`` for numbers at the ends of the bars.
     """
-    groups = dict(values) if isinstance(values, Mapping) else {"": values}
-    if isinstance(values, Mapping) and all(np.ndim(v) == 0 and not isinstance(v, Mapping) for v in values.values()):
-        groups = {"": values}
+    grouped = isinstance(values, Mapping) and not all(_is_number(value) for value in values.values())
+    groups = dict(values) if grouped else {"": values}
+    if not groups or not all(map(len, groups.values())):
+        raise ValueError("bars needs at least one number, got none")
     first = next(iter(groups.values()))
-    labels = list(first) if labels is None and isinstance(first, Mapping) else labels
-    if labels is None:
-        raise ValueError("bars needs a label for each number: give a mapping, or labels=[...]")
-    labels = [str(label) for label in labels]
-    groups = {n: as_array(list(g.values()) if isinstance(g, Mapping) else g) for n, g in groups.items()}
-    for name, numbers in groups.items():
-        if numbers.shape != (len(labels),):
-            raise ValueError(f"{len(labels)} labels, but {name or 'values'} has shape {numbers.shape}")
-    thickness = 0.8 / len(groups)
+    if labels is None and not isinstance(first, Mapping):
+        raise ValueError("every bar needs a label: give a mapping from label to number, or labels=[...]")
+    labels = list(first) if labels is None else list(labels)
+    for name, group in groups.items():
+        if isinstance(group, Mapping) and set(group) != set(labels):
+            raise ValueError(f"every group needs the labels {labels}, {name!r} has {list(group)}")
+        groups[name] = as_array([group[label] for label in labels] if isinstance(group, Mapping) else group)
+        if groups[name].shape != (len(labels),):
+            raise ValueError(f"{len(labels)} labels for values of shape {groups[name].shape}")
+
     if ax is None:
-        along = max(2.0, 0.5 + len(labels) * (0.3 if len(groups) == 1 else 0.16 * len(groups) + 0.1))
-        width, height = (5.6, along) if horizontal else (min(WIDTH, max(3.5, along * 1.6)), 3.0)
-        ax = _figure(width, height)[1][0]
+        along = 0.9 + len(labels) * (0.14 + 0.16 * len(groups))
+        ax = _axes(5.6, max(1.6, along)) if horizontal else _axes(min(WIDTH, max(3.6, 1.6 * along)), 3.0)
+    thickness = 0.8 / len(groups)
     for i, (name, numbers) in enumerate(groups.items()):
         where = np.arange(len(labels)) + (i - (len(groups) - 1) / 2) * thickness
         draw = ax.barh if horizontal else ax.bar
@@ -356,14 +378,14 @@ def bars(
         if annotate:
             ax.bar_label(drawn, fmt=f"{{:{annotate}}}", padding=2, fontsize=8)
     axis = ax.yaxis if horizontal else ax.xaxis
-    axis.set_ticks(range(len(labels)), labels, parse_math=False)
+    axis.set_ticks(range(len(labels)), list(map(_token, labels)), parse_math=False)
     axis.grid(False)
     axis.set_tick_params(length=0)
+    ax.margins(**{"x" if horizontal else "y": 0.12})  # room for the numbers
     if horizontal:
         ax.invert_yaxis()
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.margins(**({"x": 0.12} if horizontal else {"y": 0.12}))
-    if len(groups) > 1:
+    if grouped:
         ax.legend()
     return ax.figure
 
@@ -378,183 +400,183 @@ def histogram(
     bins: int = 40,
     ax: "Axes | None" = None,
 ) -> "Figure":
-    """Distributions on top of each other, with the same bins for all. `samples` maps a label to numbers of any shape."""
+    """Distributions over the same bins. `samples` maps each label to numbers, in any shape."""
     samples = {label: as_array(values).ravel() for label, values in samples.items()}
-    if not samples or not all(values.size for values in samples.values()):
-        raise ValueError("histogram needs at least one sample under every label")
-    ax = ax or _figure(5.6, 3.0)[1][0]
+    if not samples or not all(values.size and np.isfinite(values).all() for values in samples.values()):
+        raise ValueError("histogram needs finite numbers under every label, and at least one")
+    ax = ax or _axes(5.6, 3.0)
     edges = np.histogram_bin_edges(np.concatenate(list(samples.values())), bins)
     for i, (label, values) in enumerate(samples.items()):
-        color = COLORS[i % len(COLORS)]
         share = np.histogram(values, edges)[0] / values.size
+        color = COLORS[i % len(COLORS)]
         ax.stairs(share, edges, fill=True, color=color, alpha=0.18)
         ax.stairs(share, edges, color=color, linestyle=LINES[i % len(LINES)], linewidth=1.6, label=label)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, ylim=(0, None))
     if len(samples) > 1:
-        ax.legend(handlelength=3.2)
+        ax.legend()
     return ax.figure
 
 
-def check_weights(weights: np.ndarray) -> None:
-    """Raise ValueError unless every entry is in [0, 1] and no row sums to more than 1 (a masked row may sum to less)."""
-    if not np.isfinite(weights).all() or weights.min() < -1e-6 or weights.max() > 1 + 1e-6:
-        raise ValueError(
-            f"attention weights lie between 0 and 1, got {weights.min():.4g} to {weights.max():.4g}; "
-            "these look like scores: apply a softmax over the keys first"
-        )
-    if (largest := weights.sum(-1).max()) > 1 + 1e-3:
-        raise ValueError(
-            f"a query's weights sum to at most 1 over the keys (the last axis), got a row that sums to {largest:.4g}; "
-            "was the softmax taken over the queries?"
-        )
-
-
-def _figure(width: float, height: float, rows: int = 1, columns: int = 1, **options):
-    """A figure with its axes in a flat list, closed in pyplot so that a notebook shows it only once."""
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(rows, columns, figsize=(width, height), layout="constrained", squeeze=False, **options)
-    plt.close(figure)
-    return figure, list(axes.flat)
-
-
 def as_array(values) -> np.ndarray:
-    """Tensor (any device, any precision, with or without gradient), array or sequence to a numpy array."""
+    """Numbers in any form, tensors on any device and in any precision included, as float64, or bool if they are."""
+    if isinstance(values, list | tuple | range):
+        return np.array([as_array(value) for value in values])
     if hasattr(values, "detach"):
         values = values.detach().cpu()
-        values = values.float() if values.is_floating_point() else values
+        values = values.double() if values.is_floating_point() else values  # numpy has no bfloat16
     array = np.asarray(values)
     return array if array.dtype == bool else array.astype(float)
 
 
 def check_labels(array: np.ndarray, ndim: int, rows, columns) -> tuple[list[str], list[str]]:
-    shape = "(query, key)" if ndim == 2 else "(heads, query, key)"
+    """The labels as strings; ValueError unless `array` has `ndim` axes and there is one label per row and column."""
+    axes = "(query, key)" if ndim == 2 else "(heads, query, key)"
     if array.ndim != ndim or 0 in array.shape:
-        raise ValueError(f"expected the shape {shape}, got {array.shape}; pick one batch item or head with [0]")
+        raise ValueError(f"expected the shape {axes}, got {tuple(array.shape)}; pick one batch item or head with [0]")
     columns = rows if columns is None else columns
     for name, labels, size in (("rows", rows, array.shape[-2]), ("columns", columns, array.shape[-1])):
         if len(labels) != size:
-            raise ValueError(f"{len(labels)} labels for {size} {name}: {shape} is {array.shape}")
-    # A line break inside a token would tear the axis apart.
-    return [str(r).replace("\n", "↵") for r in rows], [str(c).replace("\n", "↵") for c in columns]
+            raise ValueError(f"{len(labels)} labels for {size} {name}: {axes} is {tuple(array.shape)}")
+    return list(map(_token, rows)), list(map(_token, columns))
 
 
-def _text_width(text: str) -> int:
-    """Width in Latin letters: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+def check_weights(weights: np.ndarray) -> None:
+    """ValueError unless every entry is in [0, 1] and no row sums to more than 1 (where masked, it may sum to less)."""
+    if not (weights.min() >= -1e-6 and weights.max() <= 1 + 1e-3):  # so that NaN fails too
+        raise ValueError(
+            f"attention weights lie between 0 and 1, got {weights.min():.4g} to {weights.max():.4g}; "
+            "if these are scores, apply a softmax over the keys first"
+        )
+    if (largest := weights.sum(-1).max()) > 1 + 1e-2:  # bfloat16 rounds by up to 0.004
+        raise ValueError(
+            f"a query's weights sum to at most 1 over the keys (the last axis), got a row with the sum {largest:.4g}; "
+            "was the softmax taken over the queries?"
+        )
 
 
-def _inches(ax: "Axes") -> tuple[float, float]:
-    return tuple(ax.get_position().size * ax.figure.get_size_inches())
+def _axes(width: float, height: float) -> "Axes":
+    return row(1, width=width, height=height)[1][0]
 
 
-def _scale(values: np.ndarray, vmin, vmax, cmap) -> tuple["Normalize", "Colormap"]:
-    import matplotlib as mpl
+def _inches(ax: "Axes") -> np.ndarray:
+    """(width, height) before the layout makes room for labels: an upper limit."""
+    return ax.get_position().size * ax.figure.get_size_inches()
+
+
+def _text_inches(labels: Sequence[str], fontsize: float = 9) -> float:
+    """About how wide the longest label is. A Chinese character is as wide as two Latin letters."""
+    widths = (sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in label) for label in labels)
+    return max(widths) * fontsize * 0.6 / 72
+
+
+def _token(label) -> str:
+    return str(label).replace("\n", "↵")  # a line break inside a token would tear the axis apart
+
+
+def _is_number(value) -> bool:
+    return not isinstance(value, Mapping) and as_array(value).ndim == 0
+
+
+def _scale(values: np.ndarray, vmin, vmax, cmap) -> "tuple[Normalize, Colormap]":
+    """The colours that suit `values` (see `heatmap`), where the caller does not say."""
+    from matplotlib import colormaps
     from matplotlib.colors import LinearSegmentedColormap, ListedColormap, Normalize
 
     finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+    low, high = (finite.min(), finite.max()) if finite.size else (0, 1)
     if values.dtype == bool:
-        default, ends = ListedColormap(["#ececec", "#2171b5"]), (0, 1)
+        ends, colors = (0, 1), ListedColormap(MASK_COLORS)
     elif low < 0:
-        default = LinearSegmentedColormap.from_list("signed", SIGNED_COLORS)
-        ends = (-max(-low, high), max(-low, high))
+        ends, colors = (-max(-low, high), max(-low, high)), LinearSegmentedColormap.from_list("signed", SIGNED_COLORS)
     else:
-        default = LinearSegmentedColormap.from_list("weights", WEIGHT_COLORS)
-        ends = (0, max(1, high))
+        ends, colors = (0, max(1, high)), LinearSegmentedColormap.from_list("weights", WEIGHT_COLORS)
     norm = Normalize(ends[0] if vmin is None else vmin, ends[1] if vmax is None else vmax)
-    return norm, default if cmap is None else mpl.colormaps.get_cmap(cmap)
+    return norm, colors if cmap is None else colormaps.get_cmap(cmap)
 
 
-def _cells(ax, matrix, norm, cmap, *, x=0.0, y=0.0, annotate=False, fontsize=9):
-    """Draw one matrix with its upper left corner at (x, y), one unit per cell."""
-    from matplotlib.patches import Rectangle
+def _cells(ax, matrix, norm, colors, *, cell: float, x=0.0, y=0.0, annotate=False):
+    """Draw `matrix` with its upper left corner at (x, y), one unit per cell of `cell` inches."""
+    from matplotlib.colors import ListedColormap
 
     num_rows, num_columns = matrix.shape
-    edge = 1.0 if max(matrix.shape) <= 2 * ANNOTATE_UP_TO else 0
-    mesh = ax.pcolormesh(
-        x + np.arange(num_columns + 1),
-        y + np.arange(num_rows + 1),
-        np.ma.masked_invalid(matrix) if matrix.dtype != bool else matrix,
-        norm=norm,
-        cmap=cmap,
-        edgecolors=PAPER if edge else "none",
-        linewidth=edge,
-    )
-    integers = matrix.dtype == bool or np.array_equal(matrix[np.isfinite(matrix)] % 1, 0 * matrix[np.isfinite(matrix)])
-    for (i, j), value in np.ndenumerate(matrix):
-        if not np.isfinite(value):
-            hatch = "xxx" if np.isnan(value) else "///"
-            ax.add_patch(Rectangle((x + j, y + i), 1, 1, facecolor=GREY, hatch=hatch, edgecolor="#8c8c8c", linewidth=0))
-        if annotate:
-            background = cmap(norm(value)) if np.isfinite(value) else GREY
-            ax.text(
-                x + j + 0.5,
-                y + i + 0.5,
-                _number(value, integers),
-                color=ink_on(background),
-                ha="center",
-                va="center",
-                fontsize=fontsize,
-            )
+    corners = x + np.arange(num_columns + 1), y + np.arange(num_rows + 1)
+    lines = {"edgecolors": PAPER, "linewidth": min(1.0, 3 * cell)} if cell > 0.08 else {}
+    numbers = np.ma.masked_invalid(matrix.astype(float))
+    mesh = ax.pcolormesh(*corners, numbers, norm=norm, cmap=colors, **lines)
+    for name, without_number in _numberless(matrix).items():
+        grey = np.ma.masked_where(~without_number, np.zeros(matrix.shape))
+        ax.pcolor(*corners, grey, cmap=ListedColormap([GREY]), hatch=HATCHES[name], linewidth=0)
+    if annotate:
+        places = 2 if (numbers.compressed() % 1).any() else 0
+        centred = {"ha": "center", "va": "center", "fontsize": min(9, cell * 17)}
+        for (i, j), value in np.ndenumerate(matrix):
+            color = _ink_on(colors(norm(value)) if np.isfinite(value) else GREY)
+            ax.text(x + j + 0.5, y + i + 0.5, _number(float(value), places), color=color, **centred)
     return mesh
 
 
-def _number(value: float, integer: bool) -> str:
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    return f"{value:z.{0 if integer else 2}f}".replace("-", "−")
+def _numberless(values: np.ndarray) -> dict[str, np.ndarray]:
+    """Where the −∞ and the NaN are, for those that occur. (+∞ counts as −∞: no model has it, and the text tells.)"""
+    kinds = {"−∞": np.isinf(values), "NaN": np.isnan(values)}
+    return {name: where for name, where in kinds.items() if where.any()}
 
 
-def ink_on(background) -> str:
-    """Black or white, whichever stands out more on `background` (relative luminance as WCAG 2 defines it)."""
+def _number(value: float, places: int) -> str:
+    if math.isfinite(value):
+        return f"{value:z.{places}f}".replace("-", "−")
+    return {math.inf: "∞", -math.inf: "−∞"}.get(value, "NaN")
+
+
+def _ink_on(background) -> str:
+    """Dark or white text, whichever stands out more on `background` (contrast as WCAG 2.2 defines it)."""
+    luminance, ink = _luminance(background), _luminance(INK)
+    return INK if (luminance + 0.05) / (ink + 0.05) > 1.05 / (luminance + 0.05) else PAPER
+
+
+def _luminance(color) -> float:
     from matplotlib.colors import to_rgb
 
-    channels = np.array(to_rgb(background))
+    channels = np.array(to_rgb(color))
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ (0.2126, 0.7152, 0.0722)
-    return INK if (luminance + 0.05) / (0.0103 + 0.05) > 1.05 / (luminance + 0.05) else PAPER
+    return float(linear @ (0.2126, 0.7152, 0.0722))
 
 
-def _token_ticks(axis, labels: Sequence[str], positions, cell: float) -> None:
-    """Label the middle of every cell; fewer labels where cells are too small, slanted ones where words are too long."""
-    fontsize = min(9, max(6, cell * 50))
-    every = math.ceil(fontsize / 72 / cell)
-    axis.set_ticks(positions[::every], labels[::every], parse_math=False, fontsize=fontsize)
-    axis.set_tick_params(length=0, pad=3)
-    if axis.axis_name == "x" and max(map(_text_width, labels)) * fontsize * 0.6 / 72 > cell * every:
-        axis.set_tick_params(rotation=90 if cell < 0.25 else 45)
-        for tick in axis.get_ticklabels():
-            tick.set(ha="right" if cell >= 0.25 else "center", rotation_mode="anchor" if cell >= 0.25 else "default")
+def _token_ticks(axis: "Axis", labels: Sequence[str], positions, cell: float, period: int | None = None) -> None:
+    """A label for every cell; only for some where cells are small, slanted where words are long.
+
+    `period` is the number of labels after which they start again (in the next head).
+    """
+    fontsize = min(9.0, max(6.0, cell * 50))
+    every = math.ceil(fontsize * 1.1 / 72 / cell)
+    picked = [n for n in range(len(labels)) if n % (period or len(labels)) % every == 0]
+    texts = [labels[n] for n in picked]
+    slant = {}
+    if axis.axis_name == "x" and _text_inches(texts, fontsize) > cell * every:
+        upright = cell * every < 0.25
+        slant = {"rotation": 90} if upright else {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
+    axis.set_ticks([positions[n] for n in picked], texts, parse_math=False, fontsize=fontsize, **slant)
+    axis.set_tick_params(length=0)
 
 
-def _tiled(size: int, step: float, tiles: int) -> np.ndarray:
-    return np.concatenate([np.arange(size) + 0.5 + tile * step for tile in range(tiles)])
-
-
-def _matrix_axes(ax, height: float, width: float, row_label: str, column_label: str) -> None:
-    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal", xlabel=column_label, ylabel=row_label)
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
-
-
-def _key_to_colors(ax, mesh, values, annotate: bool, colorbar: bool) -> None:
-    """A colour bar for numbers, a legend for masks and for hatched cells that carry no text."""
+def _finish_matrix(ax: "Axes", mesh, values: np.ndarray, *, xlim, ylim, bar: bool, legend: bool) -> None:
+    """Frame and scale: a colour bar for numbers, a legend for masks and for hatched cells that carry no text."""
     from matplotlib.patches import Patch
 
+    ax.set(xlim=xlim, ylim=ylim, aspect="equal")
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    host, below = ax, {"loc": "upper left", "bbox_to_anchor": (1, 1)}
     entries = []
     if values.dtype == bool:
-        entries = [Patch(color=mesh.cmap(1.0), label="may attend"), Patch(color=mesh.cmap(0.0), label="may not")]
-    elif colorbar:
-        bar = ax.figure.colorbar(mesh, ax=ax, fraction=0.05, pad=0.02, aspect=18)
-        bar.outline.set_visible(False)
-        bar.ax.tick_params(length=2, labelsize=8)
-    if not annotate:
-        if np.isinf(values).any():
-            entries.append(Patch(facecolor=GREY, hatch="///", edgecolor="#8c8c8c", linewidth=0, label="−∞"))
-        if np.isnan(values).any():
-            entries.append(Patch(facecolor=GREY, hatch="xxx", edgecolor="#8c8c8c", linewidth=0, label="NaN"))
+        may_not, may = MASK_COLORS
+        entries = [Patch(color=may, label="may attend"), Patch(color=may_not, label="may not attend")]
+    elif bar:
+        host = ax.figure.colorbar(mesh, ax=ax, fraction=0.05, pad=0.02, aspect=18).ax
+        host.spines[:].set_visible(False)
+        host.tick_params(length=2, labelsize=8)
+        below = {"loc": "upper left", "bbox_to_anchor": (-0.5, 0)}
+    if legend:
+        grey = {"facecolor": GREY, "linewidth": 0}
+        entries += [Patch(hatch=HATCHES[name], label=name, **grey) for name in _numberless(values)]
     if entries:
-        ax.legend(handles=entries, loc="upper left", bbox_to_anchor=(1, 1))
+        host.legend(handles=entries, handlelength=1.4, borderpad=0.2, **below)
