@@ -29,7 +29,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from .exercise import Exercise
-from .sources import METADATA, SourceError, Target, build, targets
+from .sources import SourceError, Target, build, targets
 
 COURSE = Path(__file__).parents[3]
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -113,30 +113,32 @@ def execute(notebook: NotebookNode, path: Path, *, threads: int | None = None) -
     from nbclient.exceptions import CellExecutionError, DeadKernelError
     from tqdm import tqdm
 
-    cells = _to_run(notebook)
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=None,
+        resources={"metadata": {"path": str(path.parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        shutdown_kernel="immediate",
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # the kernel's own warnings would break the bar
+    )
+    cells = [(i, cell) for i, cell in enumerate(notebook.cells) if _has_code(cell)]
     layout = "{desc}: {n_fmt}/{total_fmt} cells |{bar:30}| {elapsed}"
     with (
-        tqdm(total=len(cells), desc=f"{path.parent.name}/{path.name}", bar_format=layout) as bar,
         tempfile.TemporaryDirectory() as progress,
+        tqdm(total=len(cells), desc=f"{path.parent.name}/{path.name}", bar_format=layout) as bar,
+        client.setup_kernel(env=kernel_environment(progress, threads)),
     ):
-        client = NotebookClient(
-            notebook,
-            kernel_name="python3",
-            timeout=None,
-            resources={"metadata": {"path": str(path.parent)}},
-            record_timing=False,
-            store_widget_state=False,
-            coalesce_streams=True,
-            extra_arguments=["--log-level=ERROR"],  # the kernel's own warnings would break the bar
-            on_cell_executed=lambda **_: bar.update(),
-        )
-        try:
-            client.execute(env=kernel_environment(progress, threads))
-        except CellExecutionError as error:
-            raise ReleaseError(f"{path}: {_without_colours(str(error))}") from None
-        except DeadKernelError:
-            raise ReleaseError(f"{path}: the kernel died while it ran the cell\n{cells[bar.n].source}") from None
-    notebook.metadata = nbformat.from_dict(METADATA)
+        for count, (i, cell) in enumerate(cells, 1):
+            try:
+                client.execute_cell(cell, i, execution_count=count)
+            except CellExecutionError as error:
+                raise ReleaseError(f"{path}: {_without_colours(str(error))}") from None
+            except DeadKernelError:
+                raise ReleaseError(f"{path}: the kernel died while it ran the cell\n{cell.source}") from None
+            bar.update()
     _tidy_outputs(notebook)
 
 
@@ -152,26 +154,26 @@ def kernel_environment(progress: str, threads: int | None = None) -> dict[str, s
 def reuse_outputs(notebook: NotebookNode, path: Path) -> bool:
     """Take the outputs stored at `path` if they come from these very code cells, run once from top to bottom."""
     try:
-        stored = _to_run(nbformat.reads(path.read_text(encoding="utf-8"), as_version=4))
+        stored = nbformat.reads(path.read_text(encoding="utf-8"), as_version=4)
     except Exception:  # missing, or damaged in one of the many ways in which nbformat complains
         return False
-    cells = _to_run(notebook)
-    same = [cell.source for cell in stored] == [cell.source for cell in cells]
-    if not same or [cell.execution_count for cell in stored] != list(range(1, len(cells) + 1)):
+    before, now = ([cell for cell in cells if _has_code(cell)] for cells in (stored.cells, notebook.cells))
+    same = [cell.source for cell in before] == [cell.source for cell in now]
+    if not same or [cell.execution_count for cell in before] != list(range(1, len(now) + 1)):
         return False
-    for cell, old in zip(cells, stored, strict=True):
+    for cell, old in zip(now, before, strict=True):
         cell.outputs, cell.execution_count = old.outputs, old.execution_count
     _tidy_outputs(notebook)
     return True
 
 
-def _to_run(notebook: NotebookNode) -> list[NotebookNode]:
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+def _has_code(cell: NotebookNode) -> bool:
+    return cell.cell_type == "code" and bool(cell.source.strip())
 
 
 def _tidy_outputs(notebook: NotebookNode) -> None:
     """Widgets mean nothing without a kernel: say so in their place, and drop progress bars, which are widgets too."""
-    for cell in _to_run(notebook):
+    for cell in filter(_has_code, notebook.cells):
         kept = []
         for output in cell.outputs:
             data = output.get("data", {})
@@ -244,6 +246,9 @@ def main(arguments: argparse.Namespace) -> int:
     except (SourceError, ReleaseError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; the notebooks finished so far are whole, the next release makes the others", file=sys.stderr)
+        return 130
     for path in written:
         print(f"written: {path.relative_to(COURSE).as_posix()}")
     if not written:
