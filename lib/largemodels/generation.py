@@ -1,0 +1,290 @@
+"""Generation: text from a model, one token after the other, by `greedy` choice, by `sample` or by `beam_search`.
+
+All three work with decoder-only models (the prompt is the beginning of the text) and with encoder-decoders (the
+prompt is the token that starts every target, and there is a source to read). They ask two methods of a model:
+
+    state = model.start(max_length, ...)    an empty memory with room for max_length tokens; an encoder-decoder is
+                                            also given the source and its mask, and reads them here, once
+    logits = model.step(tokens, state)      reads the tokens that come next, (batch, new), and gives the logits of the
+                                            token after the last of them, (batch, vocab_size)
+
+The state is a `blocks.DecoderState`: with its caches of keys and values a step costs one position, however long the
+text has become. Everything runs without gradients and with dropout off; the model is left as it was found.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from largemodels.blocks import DecoderState
+
+
+def greedy(
+    model: nn.Module,
+    prompt: Tensor | int,
+    *,
+    source: Tensor | None = None,
+    mask: Tensor | None = None,
+    max_new_tokens: int,
+    eos: int | None = None,
+) -> Tensor:
+    """Always the most probable next token.
+
+    Args:
+        model: has `start` and `step`, as described above.
+        prompt: token ids ``(batch, length)`` to go on from, or one token that begins every target.
+        source: what an encoder-decoder reads, ``(batch, source)``.
+        mask: ``(batch, 1, 1, length)``, True where the source (without a source: the prompt) holds a token. Shorter
+            sources are padded after the last token, shorter prompts *before the first*: the next token follows.
+        max_new_tokens: the limit.
+        eos: the token that ends a text; without one, all run to the limit.
+
+    Returns:
+        The new tokens ``(batch, new)``. A text that has ended is followed by `eos` up to the length of the longest.
+
+    Raises:
+        ValueError: an empty prompt, a prompt padded on the wrong side, more positions than the model has, a limit
+            below 1, a source where there is no encoder, or none where there is one.
+    """
+    return _generate(model, prompt, source, mask, max_new_tokens, eos, choose=lambda logits: logits.argmax(dim=-1))
+
+
+def sample(
+    model: nn.Module,
+    prompt: Tensor | int,
+    *,
+    source: Tensor | None = None,
+    mask: Tensor | None = None,
+    max_new_tokens: int,
+    eos: int | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """A next token drawn at random from `next_token_probabilities`; otherwise as `greedy`."""
+
+    def choose(logits: Tensor) -> Tensor:
+        probabilities = next_token_probabilities(logits, temperature, top_k, top_p)
+        return torch.multinomial(probabilities, 1, generator=generator).squeeze(-1)
+
+    return _generate(model, prompt, source, mask, max_new_tokens, eos, choose)
+
+
+def next_token_probabilities(
+    logits: Tensor, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
+) -> Tensor:
+    """Logits ``(..., vocab_size)`` to the probabilities that `sample` draws from, changed in this order.
+
+    Args:
+        logits: of the next token.
+        temperature: divides the logits. Below 1 the probable becomes more probable; 0 leaves only the most probable.
+        top_k: keep only the k most probable tokens. Source: Fan, Lewis & Dauphin 2018 (arXiv 1805.04833).
+        top_p: keep only the most probable tokens that together reach the probability p; the one that crosses p is
+            kept. Source: Holtzman et al. 2019 (arXiv 1904.09751), *nucleus sampling*.
+
+    Raises:
+        ValueError: a negative temperature, top_k below 1, top_p outside (0, 1].
+    """
+    if temperature < 0:
+        raise ValueError(f"a temperature must not be negative, got {temperature}; 0 always takes the most probable")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must leave at least 1 token to choose from, got {top_k}; None leaves all")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be a probability in (0, 1], got {top_p}; 1 leaves all tokens")
+    if temperature == 0:
+        return nn.functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
+    logits = logits / temperature
+    if top_k is not None and top_k < logits.shape[-1]:
+        smallest_kept = logits.topk(top_k, dim=-1).values[..., -1:]
+        logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
+    probabilities = logits.softmax(dim=-1)
+    if top_p is not None and top_p < 1:
+        descending, order = probabilities.sort(dim=-1, descending=True)
+        before = descending.cumsum(dim=-1) - descending  # what the more probable tokens reach without this one
+        kept = descending.masked_fill(before >= top_p, 0.0)
+        probabilities = torch.zeros_like(kept).scatter(-1, order, kept)
+        probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True)
+    return probabilities
+
+
+class BeamStep(NamedTuple):
+    """One step of a beam search: the best continuations of all beams, 2·beams of them, best first.
+
+    Attributes:
+        parent: ``(batch, 2·beams)``, the beam that each continues.
+        token: ``(batch, 2·beams)``, the token it adds.
+        log_probability: ``(batch, 2·beams)``, of the whole text up to and with this token.
+        kept: ``(batch, beams)``, which of them are the beams of the next step.
+    """
+
+    parent: Tensor
+    token: Tensor
+    log_probability: Tensor
+    kept: Tensor
+
+
+class BeamSearch(NamedTuple):
+    """What a beam search found, the best first, and how.
+
+    Attributes:
+        tokens: the new tokens ``(batch, beams, new)``; a text that has ended is followed by `eos`.
+        scores: ``(batch, beams)``, log-probability / length^length_penalty; −∞ where fewer texts than beams exist.
+        steps: the tree that was searched, one `BeamStep` for each token.
+    """
+
+    tokens: Tensor
+    scores: Tensor
+    steps: list[BeamStep]
+
+
+@torch.no_grad()
+def beam_search(
+    model: nn.Module,
+    prompt: Tensor | int,
+    *,
+    source: Tensor | None = None,
+    mask: Tensor | None = None,
+    max_new_tokens: int,
+    eos: int | None = None,
+    beams: int = 4,
+    length_penalty: float = 1.0,
+    patient: bool = False,
+) -> BeamSearch:
+    """Follow the `beams` most probable beginnings side by side, and return the best texts that end.
+
+    A text ends with `eos` or at the limit. Its score is its log-probability / length^length_penalty: 0 prefers short
+    texts, 1 compares the mean log-probability of a token, more prefers long ones. (Wu et al. 2016, arXiv 1609.08144,
+    section 7, take ((5 + length) / 6)^α instead.) A sentence is done when its `beams` best finished texts all score
+    at least what its best unfinished one would score if it ended now; with `patient`, only when not even one that goes
+    on to the limit at no further cost would be better: slower, and never stops before a better text.
+
+    The other arguments are those of `greedy`.
+    """
+    if beams < 1:
+        raise ValueError(f"a beam search needs at least one beam, got beams={beams}")
+    with _evaluating(model):
+        prompt, state = _start(model, prompt, source, mask, max_new_tokens)
+        batch, device = len(prompt), prompt.device
+        logits = model.step(prompt, state)
+        vocab_size = logits.shape[-1]
+        if vocab_size < 2:
+            raise ValueError("a vocabulary of one token leaves nothing to search")
+        state.repeat(beams)
+        logits = logits.repeat_interleave(beams, dim=0)
+
+        first_row = torch.arange(0, batch * beams, beams, device=device)[:, None]
+        # All beams begin as the same text: only the first counts, or all would stay the same.
+        running_score = torch.full((batch, beams), -torch.inf, device=device)
+        running_score[:, 0] = 0.0
+        running = torch.zeros(batch, beams, 0, dtype=torch.long, device=device)
+        ended_score = torch.full((batch, beams), -torch.inf, device=device)
+        ended = torch.full((batch, beams, max_new_tokens), 0 if eos is None else eos, device=device)
+        done = torch.zeros(batch, 1, dtype=torch.bool, device=device)
+        steps = []
+
+        for length in range(1, max_new_tokens + 1):
+            score = running_score.unsqueeze(-1) + logits.float().log_softmax(dim=-1).view(batch, beams, vocab_size)
+            # Twice as many as there are beams: even if half of them end, enough go on.
+            score, index = score.flatten(1).topk(2 * beams)
+            parent, token = index // vocab_size, index % vocab_size
+            text = torch.cat([_take(running, parent), token.unsqueeze(-1)], dim=-1)  # (batch, 2·beams, length)
+
+            ends = token == eos if eos is not None else torch.zeros_like(token, dtype=torch.bool)
+            kept = score.masked_fill(ends, -torch.inf).topk(beams).indices
+            steps.append(BeamStep(parent, token, score, kept))
+
+            # Texts that end enter the list of the best, unless they were only candidates in reserve.
+            if length == max_new_tokens:
+                ends = torch.ones_like(ends)
+            new_score = (score / length**length_penalty)[:, :beams].masked_fill(~ends[:, :beams] | done, -torch.inf)
+            new_text = torch.nn.functional.pad(text[:, :beams], (0, max_new_tokens - length), value=eos or 0)
+            ended_score, best = torch.cat([ended_score, new_score], dim=1).topk(beams)
+            ended = _take(torch.cat([ended, new_text], dim=1), best)
+
+            running, running_score = _take(text, kept), score.gather(1, kept)
+            final_length = max_new_tokens if patient and length_penalty > 0 else length
+            done |= running_score[:, :1] / final_length**length_penalty <= ended_score[:, -1:]
+            if length == max_new_tokens or done.all():
+                break
+            state.reorder((first_row + parent.gather(1, kept)).flatten())
+            logits = model.step(running[:, :, -1].reshape(-1, 1), state)
+    return BeamSearch(ended[:, :, :length], ended_score, steps)
+
+
+def _take(texts: Tensor, index: Tensor) -> Tensor:
+    """``(batch, n, length)`` and ``(batch, k)`` to the k chosen texts ``(batch, k, length)``."""
+    return texts.gather(1, index.unsqueeze(-1).expand(-1, -1, texts.shape[-1]))
+
+
+@torch.no_grad()
+def _generate(
+    model: nn.Module,
+    prompt: Tensor | int,
+    source: Tensor | None,
+    mask: Tensor | None,
+    max_new_tokens: int,
+    eos: int | None,
+    choose: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """Step by step, `choose` turns logits ``(batch, vocab_size)`` into the next tokens ``(batch,)``."""
+    with _evaluating(model):
+        tokens, state = _start(model, prompt, source, mask, max_new_tokens)
+        ended = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
+        new = []
+        for _ in range(max_new_tokens):
+            chosen = choose(model.step(tokens, state))
+            if eos is not None:
+                chosen = chosen.masked_fill(ended, eos)
+                ended |= chosen == eos
+            new.append(chosen)
+            if eos is not None and ended.all():
+                break
+            tokens = chosen[:, None]
+    return torch.stack(new, dim=1)
+
+
+def _start(
+    model: nn.Module, prompt: Tensor | int, source: Tensor | None, mask: Tensor | None, max_new_tokens: int
+) -> tuple[Tensor, DecoderState]:
+    """Check the arguments; the prompt as a tensor, and the model's state before it."""
+    if max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    if hasattr(model, "encode") != (source is not None):
+        raise ValueError(
+            "this model has no encoder: give all of the text as the prompt, without a source"
+            if source is not None
+            else "this model has an encoder: give it a source to read, and begin the target with the prompt"
+        )
+    if isinstance(prompt, int):
+        if source is None:
+            raise ValueError(f"a prompt is a tensor of token ids (batch, length), got the number {prompt}")
+        prompt = source.new_full((len(source), 1), prompt)
+    if source is not None and len(source) != len(prompt):
+        raise ValueError(f"each source needs a prompt, got {len(source)} sources and {len(prompt)} prompts")
+    if prompt.dim() != 2 or prompt.numel() == 0:
+        raise ValueError(
+            f"a prompt needs the shape (batch, length) and at least one token, got {tuple(prompt.shape)}; "
+            "begin with the token that starts a text, if there is nothing else"
+        )
+    room = prompt.shape[1] + max_new_tokens - 1  # the last token is chosen, never read
+    if source is not None:
+        return prompt, model.start(room, source, mask)
+    if mask is not None and not mask[..., -1].all():
+        raise ValueError("shorter prompts must be padded before their first token, but this mask hides a last one")
+    return prompt, model.start(room, mask)
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Dropout off, and afterwards each part of the model in the mode that it had."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
