@@ -16,12 +16,16 @@ NOTEBOOKS = [pytest.param(target.path, id=target.path.relative_to(COURSE).as_pos
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check", "--diff"]], ids=" ".join)
 def test_code_cells_pass_ruff(command):
-    """Of the notebooks, which ruff reads; test_up_to_date.py makes sure that they say what their sources say."""
+    """Of the notebooks, which ruff reads; test_up_to_date.py makes sure that they say what their sources say.
+
+    To format a text source: jupytext --pipe "ruff format -" --pipe-fmt py:percent chapters/text/NAME.md
+    """
     paths = [str(parameter.values[0]) for parameter in NOTEBOOKS]
     ruff = [sys.executable, "-m", "ruff", *command, "--config", str(COURSE / "pyproject.toml"), "--no-cache"]
     done = subprocess.run([*ruff, *paths], cwd=COURSE, capture_output=True, encoding="utf-8")
     if done.returncode:
-        pytest.fail(done.stdout + done.stderr, pytrace=False)
+        report = re.sub(r"^--- .*\n\+\+\+ .*\n(?!@@)", "", done.stdout, flags=re.MULTILINE)  # cells without a change
+        pytest.fail(report + done.stderr, pytrace=False)
 
 
 def prose(path):
