@@ -99,7 +99,7 @@ def _describe(value: Any) -> str:
     if isinstance(value, tuple):
         return f"{len(value)} values"
     if value is None:
-        return "None (is a `return` missing?)"
+        return "None"
     return f"{value!r} ({type(value).__name__})"
 
 

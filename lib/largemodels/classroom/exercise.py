@@ -82,7 +82,7 @@ class Exercise:
 
     def grade(self, answer: Any, seed: int = 0) -> Report:
         """Run `answer` on the cases of `seed` and say what it is worth; whatever it does, this returns a report."""
-        if answer is None or answer is Ellipsis:
+        if _is_blank(answer):
             return self._not_attempted()
         if self.cases is not None and not callable(answer):
             return self._wrong(f"this exercise asks for a function, got {answer!r} ({type(answer).__name__})")
@@ -193,6 +193,8 @@ def _call(answer: Any, case: Case) -> Outcome:
         return Outcome(attempted=False)
     except (Exception, SystemExit) as error:
         return Outcome(error=f"your code stopped with {_describe(error)}")
+    if value is None:
+        return Outcome(error="your function returned None; is a `return` missing?")
     changed = tuple(
         i
         for i, (before, after) in enumerate(zip(case.arguments, arguments, strict=True))
@@ -200,6 +202,13 @@ def _call(answer: Any, case: Case) -> Outcome:
     )
     outcome = _value_outcome(value)
     return Outcome(outcome.value, outcome.error, changed=changed)
+
+
+def _is_blank(answer: Any) -> bool:
+    """None, ``...``, or a tuple of nothing else: what stands in an exercise before it is answered."""
+    if isinstance(answer, tuple) and answer:
+        return all(map(_is_blank, answer))
+    return answer is None or answer is Ellipsis
 
 
 def _value_outcome(value: Any) -> Outcome:
