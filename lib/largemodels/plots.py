@@ -126,7 +126,7 @@ def row(
     columns = min(n, wrap or n)
     lines = math.ceil(n / columns)
     size = (width, height * lines)
-    figure, axes = plt.subplots(lines, columns, figsize=size, layout="constrained", squeeze=False, sharey=share)
+    figure, axes = plt.subplots(lines, columns, figsize=size, layout="compressed", squeeze=False, sharey=share)
     plt.close(figure)
     axes = list(axes.flat)
     for ax in axes[n:]:
@@ -323,9 +323,7 @@ def curves(
             low, high = map(as_array, band) if isinstance(band, tuple) else (y - as_array(band), y + as_array(band))
             ax.fill_between(x, low, high, color=look["color"], alpha=0.18, linewidth=0)
     if chance is not None:
-        ax.axhline(chance, color=SOFT_INK, linestyle=(0, (4, 3)), linewidth=1, zorder=1)
-        # Beside the axes, where no curve can cross it.
-        ax.text(1.01, chance, "chance", transform=ax.get_yaxis_transform(), va="center", color=SOFT_INK)
+        _chance_line(ax, chance)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale=xscale, yscale=yscale)
     if len(series) > 1:
         ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(series) > 4 else {}))
@@ -342,6 +340,7 @@ def bars(
     title: str = "",
     horizontal: bool = False,
     annotate: str | None = None,
+    chance: float | None = None,
     ax: "Axes | None" = None,
 ) -> "Figure":
     """Bars, or groups of them.
@@ -351,6 +350,7 @@ def bars(
             series name to one of these.
         horizontal: bars that grow to the right: for long labels.
         annotate: a format such as ``".2f"`` for numbers at the ends of the bars.
+        chance: what guessing would reach: a dashed line.
     """
     grouped = isinstance(values, Mapping) and not all(_is_number(value) for value in values.values())
     groups = dict(values) if grouped else {"": values}
@@ -384,6 +384,8 @@ def bars(
     ax.margins(**{"x" if horizontal else "y": 0.12})  # room for the numbers
     if horizontal:
         ax.invert_yaxis()
+    if chance is not None:
+        _chance_line(ax, chance, upright=horizontal)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if grouped:
         ax.legend()
@@ -458,6 +460,17 @@ def _axes(width: float, height: float) -> "Axes":
     return row(1, width=width, height=height)[1][0]
 
 
+def _chance_line(ax: "Axes", chance: float, upright: bool = False) -> None:
+    """The name stands outside the axes, where no curve and no bar can cross it."""
+    line = {"color": SOFT_INK, "linestyle": (0, (4, 3)), "linewidth": 1, "zorder": 1}
+    if upright:
+        ax.axvline(chance, **line)
+        ax.text(chance, 1.01, "chance", transform=ax.get_xaxis_transform(), ha="center", va="bottom", color=SOFT_INK)
+    else:
+        ax.axhline(chance, **line)
+        ax.text(1.01, chance, "chance", transform=ax.get_yaxis_transform(), va="center", color=SOFT_INK)
+
+
 def _inches(ax: "Axes") -> np.ndarray:
     """(width, height) before the layout makes room for labels: an upper limit."""
     return ax.get_position().size * ax.figure.get_size_inches()
@@ -528,17 +541,13 @@ def _number(value: float, places: int) -> str:
 
 
 def _ink_on(background) -> str:
-    """Dark or white text, whichever stands out more on `background` (contrast as WCAG 2.2 defines it)."""
-    luminance, ink = _luminance(background), _luminance(INK)
-    return INK if (luminance + 0.05) / (ink + 0.05) > 1.05 / (luminance + 0.05) else PAPER
-
-
-def _luminance(color) -> float:
+    """Black or white, whichever stands out more on `background` (contrast as WCAG 2.2 defines it)."""
     from matplotlib.colors import to_rgb
 
-    channels = np.array(to_rgb(color))
+    channels = np.array(to_rgb(background))
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
-    return float(linear @ (0.2126, 0.7152, 0.0722))
+    luminance = linear @ (0.2126, 0.7152, 0.0722)
+    return "black" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "white"
 
 
 def _token_ticks(axis: "Axis", labels: Sequence[str], positions, cell: float, period: int | None = None) -> None:

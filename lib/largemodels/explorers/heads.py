@@ -75,7 +75,8 @@ class HeadView(anywidget.AnyWidget):
         return {"weights": weights.astype("<f4").tobytes(), "captions": list(captions)}
 
     def __repr__(self) -> str:
-        return "HeadView of {} heads, {} queries, {} keys (run this cell to explore them)".format(*self.shape)
+        # What a notebook shows where no kernel has drawn the widget.
+        return "{} attention heads, {} queries, {} keys: run this cell to explore them".format(*self.shape)
 
 
 def head_explorer(scores: Tensor, rows: Sequence[str], columns: Sequence[str] | None = None) -> "HeadExplorer":
@@ -132,4 +133,4 @@ class HeadExplorer(ipywidgets.VBox):
         return [f"{bits:.2f} bits" for bits in self.entropy.tolist()]
 
     def __repr__(self) -> str:
-        return f"head explorer: {self.view!r}"
+        return repr(self.view)
