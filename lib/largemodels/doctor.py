@@ -103,9 +103,13 @@ def examine() -> Iterator[Finding]:
 
 
 def _python() -> Iterator[Finding]:
-    seen = f"{platform.python_version()} on {platform.system()} {platform.machine()}, {sys.executable}"
-    if sys.version_info < (3, 11):
-        yield Finding("Python", "problem", seen, "install Python 3.11 or newer, delete .venv, run `python course.py lab`")
+    environment = Path(sys.prefix)
+    where = "the course's .venv" if environment == Path(__file__).resolve().parents[2] / ".venv" else environment
+    seen = f"{platform.python_version()} on {platform.system()} {platform.machine()}, in {where}"
+    if sys.version_info < (3, 11):  # noqa: UP036  (the package can be on the path without having been installed)
+        yield Finding(
+            "Python", "problem", seen, "install Python 3.11 or newer, delete .venv, run `python course.py lab`"
+        )
     else:
         yield Finding("Python", "ok", seen)
 
@@ -231,7 +235,7 @@ def _folder() -> Iterator[Finding]:
         yield Finding("course folder", "problem", str(error))  # says itself what to do
         return
     if os.access(folder, os.W_OK):
-        yield Finding("course folder", "ok", f"{folder}, with {FRONT_PAGE}")
+        yield Finding("course folder", "ok", f"has {FRONT_PAGE} and can be written to")
     else:
         seen = f"{folder} cannot be written to, so neither can your answers"
         yield Finding("course folder", "problem", seen, "copy the course to a folder of your own")
