@@ -146,25 +146,33 @@ class FLOATER(Position):
 
     Simplified: the path is added to the input only (the paper also adds one, with θ shared, to the queries, keys and
     values of every block); p(0) is a parameter; gradients go through the solver's steps, where the paper uses the
-    adjoint method to save memory. Each position costs four evaluations of h, one after the other.
+    adjoint method to save memory. Each position costs four evaluations of h, one after the other; with the default
+    step of 0.25 the untrained path is off by less than 0.005 after 128 positions, in numbers of order 1.
+
+    h starts as dp/dt = S·tanh(p) with an antisymmetric S, which turns p and can neither shrink nor blow it up: Σ log
+    cosh pᵢ stays the same for ever, since its derivative is tanh(p)·S·tanh(p) = 0. From a path that runs into a fixed
+    point, where all positions look alike, training hardly comes back.
 
     Args:
-        d_model: width of the encoding.
-        d_hidden: width of h's hidden layer; `d_model` unless given.
+        d_model: width of the encoding, and of h's hidden layer.
         delta: time between two positions.
         substeps: steps of `runge_kutta` between two positions.
     """
 
-    def __init__(self, d_model: int, d_hidden: int | None = None, *, delta: float = 0.1, substeps: int = 1):
+    def __init__(self, d_model: int, *, delta: float = 0.25, substeps: int = 1):
         super().__init__()
         if delta <= 0 or substeps < 1:
             raise ValueError(f"time must advance: delta > 0 and substeps ≥ 1, got delta={delta}, substeps={substeps}")
-        d_hidden = d_hidden or d_model
         self.delta, self.substeps = delta, substeps
         self.initial = nn.Parameter(torch.randn(d_model))
-        self.inner = nn.Linear(d_model, d_hidden)
-        self.time = nn.Parameter(torch.randn(d_hidden))
-        self.outer = nn.Linear(d_hidden, d_model)
+        self.inner, self.outer = nn.Linear(d_model, d_model), nn.Linear(d_model, d_model)
+        self.time = nn.Parameter(torch.zeros(d_model))
+        with torch.no_grad():
+            random = torch.randn(d_model, d_model)
+            self.inner.weight.copy_(torch.eye(d_model))
+            self.outer.weight.copy_((random - random.T) / math.sqrt(2 * d_model))
+            self.inner.bias.zero_()
+            self.outer.bias.zero_()
 
     def dynamics(self, t: float, p: Tensor) -> Tensor:
         """h(t, p; θ): how fast and in which direction the encoding moves at time t. (d_model,) to (d_model,)."""
@@ -347,23 +355,26 @@ class Shaw(Position):
 
 # ------------------------------------------------------------------------------------------------ all of them by name
 
-SCHEMES: dict[str, Callable[[int, int, int], Position]] = {
+SCHEMES: dict[str, Callable[..., Position]] = {
     "none": lambda d_model, num_heads, max_length: Position(),
-    "sinusoidal": lambda d_model, num_heads, max_length: Sinusoidal(d_model),
-    "learned": lambda d_model, num_heads, max_length: Learned(max_length, d_model),
-    "shaw": lambda d_model, num_heads, max_length: Shaw(d_model // num_heads),
-    "floater": lambda d_model, num_heads, max_length: FLOATER(d_model),
-    "t5": lambda d_model, num_heads, max_length: T5Buckets(num_heads),
-    "rope": lambda d_model, num_heads, max_length: RoPE(d_model // num_heads),
+    "sinusoidal": lambda d_model, num_heads, max_length, **settings: Sinusoidal(d_model, **settings),
+    "learned": lambda d_model, num_heads, max_length, **settings: Learned(max_length, d_model, **settings),
+    "shaw": lambda d_model, num_heads, max_length, **settings: Shaw(d_model // num_heads, **settings),
+    "floater": lambda d_model, num_heads, max_length, **settings: FLOATER(d_model, **settings),
+    "t5": lambda d_model, num_heads, max_length, **settings: T5Buckets(num_heads, **settings),
+    "rope": lambda d_model, num_heads, max_length, **settings: RoPE(d_model // num_heads, **settings),
     "alibi": lambda d_model, num_heads, max_length: ALiBi(num_heads),
 }
 
 
-def position_scheme(name: str, d_model: int, num_heads: int, max_length: int) -> Position:
-    """The scheme called `name` (a key of `SCHEMES`) with its usual settings; `max_length` limits "learned" only."""
+def position_scheme(name: str, d_model: int, num_heads: int, max_length: int, **settings) -> Position:
+    """The scheme called `name`, a key of `SCHEMES`; `settings` go to its class, such as ``max_distance`` of `Shaw`.
+
+    `max_length` limits "learned" only.
+    """
     if name not in SCHEMES:
         raise ValueError(f"no position scheme is called {name!r}; choose one of {', '.join(SCHEMES)}")
-    return SCHEMES[name](d_model, num_heads, max_length)
+    return SCHEMES[name](d_model, num_heads, max_length, **settings)
 
 
 def _angles(n: int, d: int, start: int, base: float) -> Tensor:
