@@ -24,6 +24,11 @@ from transformers.models.t5.modeling_t5 import T5DenseActDense, T5DenseGatedActD
 D, HEADS, D_FF = 12, 3, 20
 
 
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:
     """Weights of order 1, so that a forgotten scale, bias or norm cannot hide."""
     generator = torch.Generator().manual_seed(seed)

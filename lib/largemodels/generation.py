@@ -182,7 +182,8 @@ def beam_search(
         running_score[:, 0] = 0.0
         running = torch.zeros(batch, beams, 0, dtype=torch.long, device=device)
         ended_score = torch.full((batch, beams), -torch.inf, device=device)
-        ended = torch.full((batch, beams, max_new_tokens), 0 if eos is None else eos, device=device)
+        filler = 0 if eos is None else eos
+        ended = torch.full((batch, beams, max_new_tokens), filler, device=device)
         done = torch.zeros(batch, 1, dtype=torch.bool, device=device)
         steps = []
 
@@ -194,24 +195,27 @@ def beam_search(
             text = torch.cat([_take(running, parent), token.unsqueeze(-1)], dim=-1)  # (batch, 2·beams, length)
 
             ends = token == eos if eos is not None else torch.zeros_like(token, dtype=torch.bool)
-            kept = score.masked_fill(ends, -torch.inf).topk(beams).indices
+            running_score, kept = score.masked_fill(ends, -torch.inf).topk(beams)
             steps.append(BeamStep(parent, token, score, kept))
 
             # Texts that end enter the list of the best, unless they were only candidates in reserve.
             if length == max_new_tokens:
                 ends = torch.ones_like(ends)
             new_score = (score / length**length_penalty)[:, :beams].masked_fill(~ends[:, :beams] | done, -torch.inf)
-            new_text = torch.nn.functional.pad(text[:, :beams], (0, max_new_tokens - length), value=eos or 0)
+            new_text = nn.functional.pad(text[:, :beams], (0, max_new_tokens - length), value=filler)
             ended_score, best = torch.cat([ended_score, new_score], dim=1).topk(beams)
             ended = _take(torch.cat([ended, new_text], dim=1), best)
 
-            running, running_score = _take(text, kept), score.gather(1, kept)
+            running = _take(text, kept)
             final_length = max_new_tokens if patient and length_penalty > 0 else length
             done |= running_score[:, :1] / final_length**length_penalty <= ended_score[:, -1:]
             if length == max_new_tokens or done.all():
                 break
             state.reorder((first_row + parent.gather(1, kept)).flatten())
             logits = model.step(running[:, :, -1].reshape(-1, 1), state)
+    ended = ended.masked_fill(ended_score.isinf().unsqueeze(-1), filler)
+    if eos is not None:  # the search may have gone on longer than the texts it found
+        length = min(length, int((ended != eos).any(dim=1).any(dim=0).sum()) + 1)
     return BeamSearch(ended[:, :, :length], ended_score, steps)
 
 
