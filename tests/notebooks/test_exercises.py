@@ -53,6 +53,18 @@ def test_unsolved_it_runs_to_its_end_and_every_check_says_not_attempted(target):
     assert not [o for cell in notebook.cells for o in cell.get("outputs", []) if o.output_type == "error"]
 
 
+@pytest.mark.parametrize(
+    "target", TARGETS["solution"] + TARGETS["exercise"], ids=lambda target: target.path.parent.name
+)
+def test_nbgrader_takes_the_notebook_as_it_is(target):
+    nbgraderformat = pytest.importorskip("nbgrader.nbgraderformat")
+    notebook = nbgraderformat.read(target.path, as_version=4)  # validates
+    points = [
+        cell.metadata.nbgrader.points for cell in notebook.cells if cell.metadata.get("nbgrader", {}).get("grade")
+    ]
+    assert points == [exercise.points for exercise in declared(target)]
+
+
 @each("solution")
 def test_the_reference_solutions_pass(target):
     """As stored; test_outputs.py finds out whether that still holds."""
