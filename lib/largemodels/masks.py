@@ -1,7 +1,11 @@
 """Masks: who may attend to whom. Boolean, **True = may attend**, broadcastable to ``(batch, heads, query, key)``.
 
-Two masks are combined with ``&``: a key is visible where both allow it.
+Two masks are combined with ``&``: a key is visible where both allow it. What a mask means for a whole model is told by
+`reachable`, how far information travels through a stack of layers, and checked by `influence` and `leaks`, which ask
+the gradients of any function where its information really comes from.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -42,6 +46,74 @@ def banded_causal_mask(n: int, width: int) -> Tensor:
     if width < 1:
         raise ValueError(f"a band needs a width of at least 1, so that a query sees itself, got {width}")
     return causal_mask(n).triu(1 - width)
+
+
+def reachable(mask: Tensor, layers: int) -> Tensor:
+    """``(..., n, n)``: which inputs j can have reached output i after `layers` layers of attention under `mask`.
+
+    A path is one allowed step per layer, so this is the boolean power of the mask. (Residual connections add the paths
+    that stay where they are; under a mask that lets every query see itself they change nothing.)
+    """
+    if mask.dtype != torch.bool or mask.dim() < 2 or mask.shape[-1] != mask.shape[-2]:
+        raise ValueError(
+            f"paths need a boolean mask (..., n, n) of one sequence, got {mask.dtype}, shape {tuple(mask.shape)}"
+        )
+    if layers < 0:
+        raise ValueError(f"a stack has 0 or more layers, got {layers}")
+    step = mask.float()  # counts of paths, cut back to 0 and 1 at every layer, since matrix products know no booleans
+    reached = torch.eye(mask.shape[-1], device=mask.device).expand_as(step)
+    for _ in range(layers):
+        reached = ((step @ reached) > 0).float()
+    return reached.bool()
+
+
+def influence(function: Callable[[Tensor], Tensor], x: Tensor, *, seed: int = 0) -> Tensor:
+    """How strongly each output position depends on each input position: the size of ∂zᵢ/∂xⱼ.
+
+    Measured along one random direction of each output zᵢ, which costs one backward pass per position; an entry is 0
+    where the whole derivative is 0, and with probability 1 nowhere else.
+
+    Args:
+        function: from ``(..., n, d)`` to ``(..., m, width)``: a layer, or a model that starts from embeddings.
+        x: ``(..., n, d)``, where to measure. Token ids have no gradient: give their embeddings.
+        seed: of the random directions.
+
+    Returns:
+        ``(..., m, n)``, the norm over d of the gradient of output i (row) with respect to input j (column).
+    """
+    if not x.is_floating_point():
+        raise TypeError(
+            f"x must be floating point, got {x.dtype}; give the embeddings of the tokens instead of their ids"
+        )
+    x = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        z = function(x)
+        if not z.requires_grad:
+            raise ValueError("the output has no gradient; does the function detach it, or run under torch.no_grad()?")
+        if z.dim() != x.dim() or z.shape[:-2] != x.shape[:-2]:
+            raise ValueError(
+                f"a function of {tuple(x.shape)} should return (..., positions, width), got {tuple(z.shape)}"
+            )
+        direction = torch.randn(z.shape, generator=torch.Generator().manual_seed(seed), dtype=z.dtype).to(z.device)
+        outputs = [output.sum() for output in (z * direction).sum(-1).unbind(-1)]  # m; sentences of a batch are apart
+    rows = [torch.autograd.grad(output, x, retain_graph=True)[0].norm(dim=-1) for output in outputs]
+    return torch.stack(rows, dim=-2)
+
+
+def leaks(function: Callable[[Tensor], Tensor], x: Tensor, mask: Tensor, *, tolerance: float = 0.0) -> Tensor:
+    """``(..., query, key)``: True where information flows from input j to output i although `mask` forbids it.
+
+    A model masked by −∞ has gradients of exactly 0 there. `tolerance` is for one whose gradients cancel only up to
+    rounding. NaN counts as a leak: nobody knows what is in it.
+
+    Args:
+        function, x: see `influence`.
+        mask: who may depend on whom, ``(query, key)`` or broadcastable to ``(batch, query, key)``; for a stack of
+            layers this is `reachable`. Masks with an axis for heads, ``(batch, 1, query, key)``, are welcome. In
+            self-attention the diagonal is True: an output depends on its own input at least through its query.
+        tolerance: the largest size of a gradient that passes for 0.
+    """
+    return ~(influence(function, x) <= tolerance) & ~(mask.squeeze(1) if mask.dim() == 4 else mask)
 
 
 def _length(n: int) -> int:
