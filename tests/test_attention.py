@@ -5,6 +5,8 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+
 from largemodels.attention import (
     AdditiveScore,
     BilinearScore,
@@ -14,7 +16,6 @@ from largemodels.attention import (
     masked_softmax,
     scaled_dot_product_attention,
 )
-from torch import nn
 
 SEEDS = range(30)
 

@@ -4,6 +4,10 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
+from transformers.models.t5.configuration_t5 import T5Config
+from transformers.models.t5.modeling_t5 import T5DenseActDense, T5DenseGatedActDense, T5LayerNorm
+
 from largemodels.attention import KeyValueCache, MultiHeadAttention, scaled_dot_product_attention
 from largemodels.blocks import (
     ACTIVATIONS,
@@ -17,9 +21,6 @@ from largemodels.blocks import (
 )
 from largemodels.masks import banded_causal_mask, causal_mask, padding_mask
 from largemodels.positions import T5Buckets
-from torch import nn
-from transformers.models.t5.configuration_t5 import T5Config
-from transformers.models.t5.modeling_t5 import T5DenseActDense, T5DenseGatedActDense, T5LayerNorm
 
 D, HEADS, D_FF = 12, 3, 20
 

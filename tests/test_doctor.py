@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from largemodels.doctor import Diagnosis, Finding, doctor
 
 COURSE = Path(__file__).parents[1]

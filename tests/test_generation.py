@@ -4,12 +4,13 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
+from torch import nn
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
 from largemodels.generation import beam_search, greedy, next_token_probabilities, sample
 from largemodels.gpt import GPT, GPTConfig
 from largemodels.masks import padding_mask
 from largemodels.transformer import Transformer, TransformerConfig
-from torch import nn
-from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 BOS, EOS = 1, 2
 GPT_TINY = GPTConfig(vocab_size=11, max_length=24, d_model=12, num_layers=2, num_heads=3, tied_head=False)

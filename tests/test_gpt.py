@@ -4,10 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 import transformers
+from torch import nn
+
 from largemodels.gpt import GPT, GPT2_SIZES, GPT3_SIZES, GPTConfig
 from largemodels.masks import padding_mask
 from largemodels.positions import SCHEMES
-from torch import nn
 
 TINY = GPTConfig(
     vocab_size=29, max_length=16, d_model=12, num_layers=3, num_heads=3, dropout=0.0, attention_dropout=0.0

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from largemodels.attention import MultiHeadAttention, masked_softmax, scaled_dot_product_attention
 from largemodels.gpt import GPT, GPTConfig
 from largemodels.masks import (

@@ -14,12 +14,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
-from largemodels import plots
-from largemodels.masks import causal_mask
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+
+from largemodels import plots
+from largemodels.masks import causal_mask
 
 DOGS = ["Dogs", "like", "balls"]
 LONG = ["The", "animal", "did", "not", "cross", "the", "street", "because", "it", "was", "too", "tired"]

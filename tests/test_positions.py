@@ -6,6 +6,9 @@ import math
 import mpmath
 import pytest
 import torch
+from torch import nn
+from torch.func import functional_call
+
 from largemodels.attention import KeyValueCache, MultiHeadAttention
 from largemodels.masks import causal_mask, padding_mask
 from largemodels.positions import (
@@ -24,8 +27,6 @@ from largemodels.positions import (
     sinusoidal_encoding,
     t5_bucket,
 )
-from torch import nn
-from torch.func import functional_call
 
 BATCH, LENGTH, WIDTH, HEADS = 2, 9, 24, 3  # heads of width 8
 

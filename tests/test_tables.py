@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from largemodels.tables import show
 
 

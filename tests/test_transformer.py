@@ -2,12 +2,13 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+
 from largemodels.attention import MultiHeadAttention
 from largemodels.blocks import Block, Stack
 from largemodels.masks import padding_mask
 from largemodels.positions import sinusoidal_encoding
 from largemodels.transformer import Transformer, TransformerConfig
-from torch import nn
 
 TINY = TransformerConfig(
     source_vocab_size=17,

@@ -4,6 +4,7 @@ import itertools
 import re
 
 import pytest
+
 from largemodels.corpora import translation
 from largemodels.corpora.lexicon import ACTIONS, INTRANSITIVE, MASS, NOUNS, STATES
 from largemodels.corpora.translation import CONSTRUCTIONS, HELD_OUT_CONSTRUCTIONS, Pair, read_pairs, translation_pairs
@@ -136,7 +137,11 @@ def test_bad_requests_are_named():
         translation_pairs(1, seed=0, split="dev")
     with pytest.raises(ValueError, match="unknown construction 'subjunctive'; choose from measure"):
         translation_pairs(1, seed=0, construction="subjunctive")
-    with pytest.raises(ValueError, match="different sentences found"):
-        translation_pairs(4_000, seed=0, construction="who question", split="test")
     assert translation_pairs(0, seed=0) == []
     assert translation.LECTURE in translation_pairs(1, seed=9)
+
+
+def test_asking_for_more_than_there_is_ends_with_a_clear_error(monkeypatch):
+    monkeypatch.setattr(translation.Grammar, "_is_held_out", lambda self: False)
+    with pytest.raises(ValueError, match="only 0 of 3 different sentences found; ask for fewer"):
+        translation_pairs(3, seed=0, split="test")

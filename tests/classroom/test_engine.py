@@ -1,5 +1,6 @@
 """The engine keeps the kernel alive and says what it saw, whatever the answer does."""
 
+import contextlib
 import sys
 import threading
 import time
@@ -7,6 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
+
 from largemodels.classroom import check, exercises, progress
 from largemodels.classroom.comparing import difference, plain, shape_difference, within
 from largemodels.classroom.exercise import Case, Exercise, Misconception, Stage
@@ -52,10 +54,8 @@ def test_endless_loop_is_stopped_and_its_thread_is_gone():
 def test_endless_loop_that_catches_exceptions_is_stopped_too():
     def stubborn(x):
         while True:
-            try:
+            with contextlib.suppress(Exception):
                 time.sleep(0.001)
-            except Exception:
-                pass
 
     assert "stopped after" in toy().grade(stubborn).message
 

@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+
 from largemodels.classroom import exercises
 from largemodels.classroom.exercise import run
 from largemodels.classroom.report import Report
@@ -50,8 +51,10 @@ def test_the_unsolved_stub_is_not_attempted(exercise):
     def stub(*arguments):
         raise NotImplementedError
 
-    report = exercise.grade(stub if exercise.cases else None)
+    blank = exercise.given or stub if exercise.cases else None
+    report = exercise.grade(blank)
     assert (report.status, report.points) == ("not attempted", 0)
+    assert (exercise.given is not None) == (exercise.kind == "repair")
 
 
 @BY_ID_OF_FUNCTIONS

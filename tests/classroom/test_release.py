@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+
 from largemodels.classroom import release as releasing
 from largemodels.classroom.release import ReleaseError, add_arguments, main, release, stale, write
 from largemodels.classroom.sources import SourceError

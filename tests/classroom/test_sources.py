@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+
 from largemodels.classroom.sources import SourceError, Target, build, targets
 
 EXERCISES = {

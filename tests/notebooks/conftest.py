@@ -7,6 +7,7 @@ import sys
 import tempfile
 
 import pytest
+
 from largemodels.classroom.release import kernel_environment
 
 

@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+
 from largemodels.classroom.exercises import exercises
 from largemodels.classroom.release import COURSE, execute
 from largemodels.classroom.sources import build, targets

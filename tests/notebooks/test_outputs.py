@@ -4,6 +4,7 @@ import re
 
 import nbformat
 import pytest
+
 from largemodels.classroom.release import COURSE
 from largemodels.classroom.sources import targets
 

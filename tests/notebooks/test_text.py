@@ -7,9 +7,10 @@ from urllib.parse import unquote
 
 import nbformat
 import pytest
+from markdown_it import MarkdownIt
+
 from largemodels.classroom.release import COURSE
 from largemodels.classroom.sources import targets
-from markdown_it import MarkdownIt
 
 NOTEBOOKS = [pytest.param(target.path, id=target.path.relative_to(COURSE).as_posix()) for target in targets(COURSE)]
 

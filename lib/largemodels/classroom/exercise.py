@@ -73,6 +73,7 @@ class Exercise:
     success: str  # what to say to a right answer: something worth taking along
     cases: Callable[[int], Iterable[Case]] | None = None  # from a seed; None where the answer is a plain value
     alternatives: tuple = ()
+    given: Any = None  # for kind "repair": an answer that does what the given code does
     options: Mapping[str, str] = field(default_factory=dict)  # letter → text, for kind "choose"
     seconds: float = 5.0  # for all cases together
 
@@ -97,6 +98,8 @@ class Exercise:
         if outcomes and not outcomes[0].attempted:
             return self._not_attempted()
         outcomes += [Outcome(error=self._too_slow())] * (len(cases) - len(outcomes))
+        if self.given is not None and all(map(same, outcomes, run(self.given, cases, self.seconds)[0])):
+            return self._not_attempted("Nothing is repaired yet: this gives what the code that you were given gives.")
         return self._judge(cases, outcomes, printed)
 
     def _cases(self, seed: int) -> list[Case]:
@@ -156,8 +159,10 @@ class Exercise:
     def _too_slow(self) -> str:
         return f"your code was stopped after {self.seconds:g} seconds; does a loop never end?"
 
-    def _not_attempted(self) -> Report:
-        return self._report("not attempted", "Nothing to check yet: write your answer in the cell above and run it.")
+    def _not_attempted(
+        self, message: str = "Nothing to check yet: write your answer in the cell above and run it."
+    ) -> Report:
+        return self._report("not attempted", message)
 
     def _wrong(self, message: str, printed: str = "") -> Report:
         return self._report("wrong", message, tuple(StageResult(s.title, 0, s.points) for s in self.stages), printed)

@@ -3,7 +3,7 @@
 The text sources are the only files edited (`sources` documents what they may contain); every notebook is made from one:
 
 ===================================  =====================================================================
-``chapters/text/START.md``           ``START.ipynb``, with outputs
+``chapters/text/START.md``           ``START.ipynb``, without outputs
 ``chapters/text/01-attention.md``    ``chapters/01-attention.ipynb``, with outputs
 ``solutions/text/01-attention.md``   ``solutions/01-attention.ipynb``, with outputs;
                                      ``exercises/01-attention.ipynb``, without solutions and without outputs
@@ -65,7 +65,7 @@ def release(
 def _make(target: Target, notebook: NotebookNode, *, execute_all: bool, threads: int | None) -> Path | None:
     if target.kind == "exercise":
         _refuse_to_overwrite_work(target.path)
-    elif execute_all or not reuse_outputs(notebook, target.path):
+    elif target.keeps_outputs and (execute_all or not reuse_outputs(notebook, target.path)):
         execute(notebook, target.path, threads=threads)
     return target.path if write(notebook, target.path) else None
 
@@ -77,7 +77,7 @@ def stale(course: Path, exercises: Mapping[str, Exercise]) -> list[str]:
     for target in wanted:
         name, source = (path.relative_to(course).as_posix() for path in (target.path, target.source))
         notebook = build(target, exercises)
-        fits = target.kind == "exercise" or reuse_outputs(notebook, target.path)
+        fits = not target.keeps_outputs or reuse_outputs(notebook, target.path)
         if not target.path.exists():
             problems.append(f"{name} is missing; its source is {source}")
         elif not fits or _differs(notebook, target.path):

@@ -75,6 +75,11 @@ class Target:
     path: Path
     kind: Literal["chapter", "solution", "exercise"]
 
+    @property
+    def keeps_outputs(self) -> bool:
+        """Whether the notebook is run before it is given away. The front page asks the *reader's* machine."""
+        return self.kind != "exercise" and self.source.stem != "START"
+
 
 def targets(course: Path) -> list[Target]:
     """Every notebook that the course should have; ``START.ipynb`` lies at its root."""

@@ -768,12 +768,8 @@ REPAIR_MERGE = Exercise(
         ),
     ),
     reference=lambda x, parameters, num_heads: _reference_multi_head(x, x, parameters, num_heads),
+    given=_self_attention(merge=lambda z: z.reshape(len(z), z.shape[2], -1)),
     misconceptions=(
-        Misconception(
-            _self_attention(merge=lambda z: z.reshape(len(z), z.shape[2], -1)),
-            "Still the given merge: rows of the result hold several positions of one head. Where does `reshape` think a "
-            "row ends?",
-        ),
         Misconception(
             _self_attention(merge=lambda z: z.transpose(2, 3).reshape(len(z), z.shape[2], -1)),
             "You exchanged length and d_head. It is heads and length that have to change places.",
