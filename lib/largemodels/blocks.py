@@ -11,7 +11,7 @@ Shapes are ``(batch, length, d_model)`` between the blocks.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -272,6 +272,36 @@ class Stack(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm
+
+    @classmethod
+    def build(
+        cls,
+        num_layers: int,
+        attention: Callable[[], MultiHeadAttention],
+        feed_forward: Callable[[], nn.Module],
+        norm: Callable[[], nn.Module],
+        *,
+        decoder: bool,
+        norm_first: bool,
+        dropout: float,
+    ) -> Self:
+        """`num_layers` equal blocks of an encoder or, if `decoder`, causal ones that read a context.
+
+        `attention`, `feed_forward` and `norm` make one such part; see `Block` for the rest.
+        """
+        blocks = [
+            Block(
+                attention(),
+                feed_forward(),
+                norm,
+                cross_attention=attention() if decoder else None,
+                norm_first=norm_first,
+                causal=decoder,
+                dropout=dropout,
+            )
+            for _ in range(num_layers)
+        ]
+        return cls(blocks, norm() if norm_first else None)
 
     def start(
         self,

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from largemodels.attention import MultiHeadAttention
 from largemodels.blocks import (
-    Block,
     EncoderDecoder,
     FeedForward,
     LayerNorm,
@@ -101,30 +100,18 @@ class Transformer(EncoderDecoder):
         encoding = sinusoidal_encoding(config.max_length, config.d_model)  # (max_length, d_model)
         self.register_buffer("encoding", encoding, persistent=False)
 
-        self.encoder = self._stack(config.num_encoder_layers)
-        self.decoder = self._stack(config.num_decoder_layers, decoder=True)
+        parts = (
+            partial(MultiHeadAttention, config.d_model, config.num_heads, dropout=config.attention_dropout),
+            partial(FeedForward, config.d_model, config.d_ff, config.activation),
+            partial(LayerNorm, config.d_model, eps=config.norm_eps),
+        )
+        options = {"norm_first": config.norm_first, "dropout": config.dropout}
+        self.encoder = Stack.build(config.num_encoder_layers, *parts, decoder=False, **options)
+        self.decoder = Stack.build(config.num_decoder_layers, *parts, decoder=True, **options)
         self.head = nn.Linear(config.d_model, config.target_vocab_size, bias=False)
         self._init_weights()
         if config.tied_head:
             self.head.weight = self.target_embedding.weight
-
-    def _stack(self, num_layers: int, *, decoder: bool = False) -> Stack:
-        config = self.config
-        attention = partial(MultiHeadAttention, config.d_model, config.num_heads, dropout=config.attention_dropout)
-        norm = partial(LayerNorm, config.d_model, eps=config.norm_eps)
-        blocks = [
-            Block(
-                attention(),
-                FeedForward(config.d_model, config.d_ff, config.activation),
-                norm,
-                cross_attention=attention() if decoder else None,
-                norm_first=config.norm_first,
-                causal=decoder,
-                dropout=config.dropout,
-            )
-            for _ in range(num_layers)
-        ]
-        return Stack(blocks, norm() if config.norm_first else None)
 
     def _init_weights(self) -> None:
         # The paper does not say how it began. Glorot & Bengio's uniform weights are the custom; embeddings of variance
