@@ -132,7 +132,9 @@ def scaled_dot_product_attention(
     num_queries, num_keys = query.shape[-2], key.shape[-2]
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     if mask is not None or bias is not None:
-        scores_shape = (*torch.broadcast_shapes(query.shape[:-2], key.shape[:-2]), num_queries, num_keys)
+        same = query.shape[:-2] == key.shape[:-2]
+        lead = query.shape[:-2] if same else torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+        scores_shape = (*lead, num_queries, num_keys)
         if mask is not None:
             _check_mask(mask, scores_shape)
         if bias is not None:
@@ -416,11 +418,8 @@ def _check_mask(mask: Tensor, scores_shape: tuple[int, ...]) -> None:
 
 
 def _check_broadcast(name: str, tensor: Tensor, scores_shape: tuple[int, ...]) -> None:
-    try:
-        fits = torch.broadcast_shapes(tensor.shape, scores_shape) == torch.Size(scores_shape)
-    except RuntimeError:
-        fits = False
-    if not fits:
+    sizes = zip(reversed(tensor.shape), reversed(scores_shape), strict=False)
+    if tensor.dim() > len(scores_shape) or any(size not in (1, full) for size, full in sizes):
         raise ValueError(
             f"{name} of shape {tuple(tensor.shape)} does not broadcast to the scores {tuple(scores_shape)} "
             "= (..., query, key)"
