@@ -1,0 +1,131 @@
+"""A browser, and JupyterLab started as `make lab` starts it: on a copy of the course, for a user without a past."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+COURSE = Path(__file__).parents[2]
+NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"]
+PLACES = [
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
+    r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
+]
+# Neither needed on a desktop nor harmful there: containers have no sandbox, no GPU and a small /dev/shm.
+OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+
+
+def find_browser() -> str | None:
+    if chosen := os.environ.get("CHROME"):
+        return chosen
+    found = [shutil.which(name) for name in NAMES] + [place for place in PLACES if Path(place).exists()]
+    return next(filter(None, found), None)
+
+
+@pytest.fixture(scope="session")
+def course(tmp_path_factory) -> Path:
+    """A copy, so that neither answers nor progress nor layouts end up in the checkout."""
+    copy = tmp_path_factory.mktemp("browser") / "course"
+    ignored = shutil.ignore_patterns(".venv*", ".git", ".progress", "workspaces", ".*_cache", "__pycache__", "tests")
+    shutil.copytree(COURSE, copy, ignore=ignored)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def lab(course, home):
+    """The address of a JupyterLab on the copy."""
+    # The user's own Jupyter settings and a proxy must not matter.
+    unwanted = ("JUPYTER", "MPLBACKEND", "LARGEMODELS", "HTTP_PROXY", "http_proxy")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+    environment |= {"HOME": str(home), "USERPROFILE": str(home), "APPDATA": str(home / "AppData")}
+    environment |= {"PYTHONPATH": str(course / "lib")}  # the copy's library, before the installed one
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = home / "lab.log"
+    with log.open("w", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "largemodels", "lab", "--no-browser", f"--port={port}"]
+            # Without these two a test could neither get in nor ask JupyterLab when it is idle.
+            + ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--ServerApp.port_retries=0"],
+            env=environment,
+            cwd=home,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_until_it_answers(address, process, log)
+        yield address
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def wait_until_it_answers(address: str, process: subprocess.Popen, log: Path) -> None:
+    for _ in range(400):
+        try:
+            urllib.request.urlopen(f"{address}/api/status", timeout=2).read()
+            return
+        except OSError:
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            time.sleep(0.25)
+    raise AssertionError(f"JupyterLab does not answer:\n{log.read_text(encoding='utf-8')}")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
+    program = find_browser()
+    if not program:
+        pytest.skip("no browser: install Chromium or Chrome, or set CHROME to the path of one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, lab):
+    """A fresh page; it must raise no error of its own and load nothing from elsewhere."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    errors, elsewhere = [], []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: elsewhere.append(request.url) if is_elsewhere(request.url, lab) else None)
+    yield page
+    page.evaluate(SHUT_DOWN_KERNELS)
+    context.close()
+    assert errors == []
+    assert elsewhere == []
+
+
+def is_elsewhere(url: str, lab: str) -> bool:
+    return url.startswith(("http:", "https:")) and not url.startswith(lab)
+
+
+SHUT_DOWN_KERNELS = """async () => {
+  const sessions = window.jupyterapp.serviceManager.sessions;
+  await sessions.refreshRunning();
+  await Promise.all([...sessions.running()].map(session => sessions.shutdown(session.id)));
+}"""
