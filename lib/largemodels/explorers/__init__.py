@@ -5,5 +5,6 @@ and a slider is answered at once, where redrawing a matplotlib figure takes a se
 """
 
 from largemodels.explorers.heads import HeadView, head_explorer
+from largemodels.explorers.masks import MaskPainter
 
-__all__ = ["HeadView", "head_explorer"]
+__all__ = ["HeadView", "MaskPainter", "head_explorer"]
