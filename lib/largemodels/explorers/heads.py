@@ -111,8 +111,7 @@ class HeadExplorer(ipywidgets.VBox):
     """
 
     def __init__(self, scores: Tensor, rows: Sequence[str], columns: Sequence[str] | None):
-        self.allowed = scores.isfinite()
-        self.scores = scores.masked_fill(~self.allowed, 0.0)  # 0 · −∞ would be NaN
+        self.scores, self.mask = scores, scores.isfinite()
         self.slider = ipywidgets.FloatSlider(
             1.0, min=0.0, max=4.0, step=0.1, readout_format=".1f", description="sharpness"
         )
@@ -122,7 +121,7 @@ class HeadExplorer(ipywidgets.VBox):
 
     @property
     def weights(self) -> Tensor:
-        return masked_softmax(self.scores * self.slider.value, self.allowed)
+        return masked_softmax(self.scores * self.slider.value, self.mask)  # the mask, since 0 · −∞ is not a number
 
     @property
     def entropy(self) -> Tensor:
