@@ -55,12 +55,13 @@ def lab(course, home):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
+    # The last two let a test in, and let it ask JupyterLab when it is idle.
+    options = ["--no-browser", f"--port={port}", "--ServerApp.port_retries=0"]
+    options += ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"]
     log = home / "lab.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "largemodels", "lab", "--no-browser", f"--port={port}"]
-            # Without these two a test could neither get in nor ask JupyterLab when it is idle.
-            + ["--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--ServerApp.port_retries=0"],
+            [sys.executable, "-m", "largemodels", "lab", *options],
             env=environment,
             cwd=home,
             stdout=output,
