@@ -321,6 +321,13 @@ def test_curves_go_through_their_points_and_no_two_look_alike():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == [*series, "y alone"]
 
 
+def test_a_logarithmic_axis_names_the_few_places_that_were_measured():
+    ax = plots.curves({"a": ([4, 16], [1, 2]), "b": ([16, 64], [1, 2])}, xlabel="", ylabel="", xscale="log").axes[0]
+    assert tick_labels(ax.xaxis) == ["4", "16", "64"]
+    many = plots.curves({"a": (range(1, 50), range(1, 50))}, xlabel="", ylabel="", xscale="log").axes[0]
+    assert len(many.get_xticks()) < 10
+
+
 def test_bands_are_a_spread_or_two_ends():
     series = {"spread": ([0, 1], [5, 6]), "ends": ([0, 1], [1, 2])}
     bands = {"spread": [1, 2], "ends": ([0, 0], [3, 3])}
@@ -341,6 +348,19 @@ def test_chance_is_a_named_line_beside_the_data(axis):
     assert [0.25, 0.25] in [list(line.get_data()[axis]) for line in ax.lines]
     (name,) = [text for text in ax.texts if text.get_text() == "chance"]
     assert not name.get_window_extent().overlaps(ax.get_window_extent())
+
+
+@pytest.mark.parametrize("lowest", [0.13, 0.165, 0.3])
+def test_chance_does_not_lie_on_the_frame(lowest):
+    ax = plots.curves({"a": [lowest, 1]}, xlabel="", ylabel="", chance=0.125).axes[0]
+    assert ax.get_ylim()[0] < 0.125 - 0.02
+
+
+def test_the_legend_covers_no_bar():
+    figure = plots.bars({"dot": {"x": 1, "y": 1}, "additive": {"x": 1, "y": 1}}, annotate=".2f")
+    pixels(figure)
+    (ax,) = figure.axes
+    assert not ax.get_legend().get_window_extent().overlaps(ax.get_window_extent())
 
 
 def test_bars_are_as_long_as_their_numbers():

@@ -218,7 +218,7 @@ def heads(
     across = min(wrap, num_heads)
     down = math.ceil(num_heads / across)
     margin, gap, headroom = _text_inches(rows) + 1.2, 0.16, 0.3  # inches
-    cell = min(0.42, max(0.05, ((WIDTH - margin) / across - gap) / num_columns))
+    cell = min(0.42, 2.4 / max(num_rows, num_columns), max(0.05, ((WIDTH - margin) / across - gap) / num_columns))
     step_x, step_y = num_columns + gap / cell, num_rows + headroom / cell
     lefts, tops = step_x * np.arange(across), step_y * np.arange(down)
     ax = _axes(across * step_x * cell + margin, down * step_y * cell + 0.9)
@@ -263,7 +263,7 @@ def attention_lines(
     check_weights(weights)
     num_heads, num_rows, num_columns = weights.shape
     length = max(num_rows, num_columns)
-    ax = ax or _axes(2.4 + _text_inches(rows) + _text_inches(columns), 0.26 * length + 0.9)
+    ax = ax or _axes(3.2 + _text_inches(rows) + _text_inches(columns), 0.26 * length + 0.9)
     for h, matrix in enumerate(weights):
         query, key = np.nonzero(matrix >= 0.01)  # thinner lines are not seen
         strength = matrix[query, key]
@@ -312,11 +312,13 @@ def curves(
     if unknown := set(bands) - set(series):
         raise ValueError(f"there are bands for {sorted(unknown)}, but the series are {list(series)}")
     ax = ax or _axes(5.6, 3.3)
+    measured = set()
     for i, (label, values) in enumerate(series.items()):
         x, y = map(as_array, values if isinstance(values, tuple) else (range(len(values)), values))
         if x.ndim != 1 or x.shape != y.shape:
             raise ValueError(f"series {label!r} needs as many x as y, got the shapes {x.shape} and {y.shape}")
         look = {"color": COLORS[i % 8], "linestyle": LINES[i % 8], "marker": MARKERS[i % 8]}
+        measured.update(x)
         ax.plot(x, y, label=label, markevery=max(1, len(x) // 10), **look)
         if label in bands:
             band = bands[label]
@@ -325,6 +327,9 @@ def curves(
     if chance is not None:
         _chance_line(ax, chance)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale=xscale, yscale=yscale)
+    if xscale == "log" and len(measured) <= 8:  # 4, 16, 64 says more than 10¹
+        ax.set_xticks(sorted(measured), [f"{x:g}" for x in sorted(measured)])
+        ax.xaxis.minorticks_off()
     if len(series) > 1:
         ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(series) > 4 else {}))
     return ax.figure
@@ -388,7 +393,7 @@ def bars(
         _chance_line(ax, chance, upright=horizontal)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if grouped:
-        ax.legend()
+        ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handlelength=1.4)
     return ax.figure
 
 
@@ -469,6 +474,7 @@ def _chance_line(ax: "Axes", chance: float, upright: bool = False) -> None:
     else:
         ax.axhline(chance, **line)
         ax.text(1.01, chance, "chance", transform=ax.get_yaxis_transform(), va="center", color=SOFT_INK)
+    ax.autoscale_view()  # matplotlib does not when the line just fits: it would lie on the frame
 
 
 def _inches(ax: "Axes") -> np.ndarray:
