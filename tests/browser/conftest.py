@@ -12,25 +12,9 @@ from pathlib import Path
 import pytest
 
 COURSE = Path(__file__).parents[2]
-NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"]
-PLACES = [
-    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
-    "/Applications/Chromium.app/Contents/MacOS/Chromium",
-    r"C:\Program Files\Google\Chrome\Application\chrome.exe",
-    r"C:\Program Files (x86)\Microsoft\Edge\Application\msedge.exe",
-]
-# Neither needed on a desktop nor harmful there: containers have no sandbox, no GPU and a small /dev/shm.
-OPTIONS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
-def find_browser() -> str | None:
-    if chosen := os.environ.get("CHROME"):
-        return chosen
-    found = [shutil.which(name) for name in NAMES] + [place for place in PLACES if Path(place).exists()]
-    return next(filter(None, found), None)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def course(tmp_path_factory) -> Path:
     """A copy, so that neither answers nor progress nor layouts end up in the checkout."""
     copy = tmp_path_factory.mktemp("browser") / "course"
@@ -39,12 +23,12 @@ def course(tmp_path_factory) -> Path:
     return copy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def lab(course, home):
     """The address of a JupyterLab on the copy."""
     # The user's own Jupyter settings and a proxy must not matter.
@@ -90,24 +74,10 @@ def wait_until_it_answers(address: str, process: subprocess.Popen, log: Path) ->
     raise AssertionError(f"JupyterLab does not answer:\n{log.read_text(encoding='utf-8')}")
 
 
-@pytest.fixture(scope="session")
-def browser():
-    from playwright.sync_api import expect, sync_playwright
-
-    expect.set_options(timeout=60_000)  # a busy machine is slow, not wrong
-    program = find_browser()
-    if not program:
-        pytest.skip("no browser: install Chromium or Chrome, or set CHROME to the path of one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=OPTIONS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(browser, lab):
+def page(chromium, lab):
     """A fresh page; it must raise no error of its own and load nothing from elsewhere."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context = chromium.new_context(viewport={"width": 1400, "height": 1000})
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     page = context.new_page()
     page.set_default_timeout(60_000)
