@@ -331,7 +331,7 @@ def curves(
         ax.set_xticks(sorted(measured), [f"{x:g}" for x in sorted(measured)])
         ax.xaxis.minorticks_off()
     if len(series) > 1:
-        ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(series) > 4 else {}))
+        ax.legend(**({"loc": "upper left", "bbox_to_anchor": (1, 1)} if len(series) > 3 else {}))
     return ax.figure
 
 
