@@ -1,0 +1,266 @@
+"""Official checkpoints in this library's models, and back.
+
+`load` gives a model of ours with the weights of a checkpoint, `load_tokenizer` the tokenizer that belongs to it, and
+`save` writes a folder that `transformers` opens. A checkpoint is a folder with ``config.json``, which tells the model
+type and its sizes, and ``model.safetensors``, the weights by name; or the name of a repository on the Hugging Face Hub.
+
+=============  ===========  ======================================================================
+model type     our model    for example
+=============  ===========  ======================================================================
+openai-gpt     `GPT`        openai-community/openai-gpt
+gpt2           `GPT`        openai-community/gpt2, gpt2-medium, gpt2-large, gpt2-xl
+gpt_neo        `GPT`        EleutherAI/gpt-neo-125m, gpt-neo-1.3B, gpt-neo-2.7B
+bert           `BERT`       google-bert/bert-base-uncased, bert-large-uncased, bert-base-chinese
+albert         `BERT`       albert/albert-base-v2, albert-large-v2, albert-xlarge-v2, albert-xxlarge-v2
+roberta        `BERT`       FacebookAI/roberta-base, roberta-large
+bart           `BART`       facebook/bart-base, bart-large
+t5             `T5`         google-t5/t5-small, t5-base, t5-large; google/t5-v1_1-small, t5-v1_1-base
+=============  ===========  ======================================================================
+
+How it works: `mapping` says what is known of a model type, `gpt`, `bert`, `bart` and `t5` are the tables (where each of
+our parameters stands in a checkpoint, and which of its configuration's fields mean which of ours), `files` reads and
+writes, `tokenization` makes tokenizers, and `parity` measures that the models agree with `transformers`.
+"""
+
+import os
+import re
+import warnings
+from collections.abc import Collection
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from . import bart, bert, gpt, t5
+from .files import CONFIG, Checkpoint, Source, read_json, write_json, write_tensors
+from .mapping import Family, Fields, Row
+from .tokenization import load_tokenizer, save_tokenizer
+
+__all__ = ["FAMILIES", "load", "load_tokenizer", "save"]
+
+FAMILIES: dict[str, Family] = {
+    family.model_type: family for module in (gpt, bert, bart, t5) for family in module.FAMILIES
+}
+
+
+# ------------------------------------------------------------------------------------------------------------- loading
+
+
+def load(
+    folder_or_repo_id: str | os.PathLike,
+    *,
+    dtype: torch.dtype | None = torch.float32,
+    device: str | torch.device = "cpu",
+    strict: bool = True,
+) -> nn.Module:
+    """A model of this library with the weights of a checkpoint, ready to use (dropout is off, `model.eval()`).
+
+    The model is built without memory for its weights, and then takes each tensor as it comes out of the mapped file:
+    at no time is there more than one copy of the weights besides the model's own.
+
+    Args:
+        folder_or_repo_id: a folder with config.json and the weights, or a repository's name, "openai-community/gpt2".
+        dtype: of all parameters; None keeps what the checkpoint has.
+        device: where to put them.
+        strict: refuse a checkpoint that lacks some of the model's weights, or holds others, or whose config.json has
+            fields of an unknown meaning. With ``strict=False`` such weights start at random, others are left out,
+            such fields are ignored, and a warning tells which.
+
+    Raises:
+        FileNotFoundError: no such folder, a file is missing from it.
+        ConnectionError: no such folder, and no network to look for a repository of this name.
+        ValueError: a model type or a feature that is not implemented here, a damaged file, a pickle that holds
+            anything but tensors, weights of a wrong shape, weights that contradict config.json, and see `strict`.
+    """
+    source = Source(folder_or_repo_id)
+    path = source.first(CONFIG)
+    if path is None:
+        raise FileNotFoundError(f"{source.name} holds no {CONFIG}, which tells what kind of model the weights are for")
+    fields = Fields(read_json(path), str(path))
+    family = _family(fields)
+    checkpoint = Checkpoint(source)
+    names = _full_names(checkpoint.headers, family)
+    try:
+        config = family.read(fields, names.keys())
+    except ValueError as error:
+        raise error if fields.file in str(error) else ValueError(f"{fields.file}: {error}") from None
+    unknown = [f"{name} = {value!r}" for name, value in fields.unknown().items()]
+    _refuse(unknown, f"{fields.file} has fields that are unknown here, and so not done", strict)
+
+    rows = list(family.rows(config))
+    found = {row.theirs: [names[name] for name in row.find(names)] for row in rows}
+    missing = [row.theirs for row in rows if not found[row.theirs] and not row.absent_is_zero]
+    placed = {name for row in rows for name in (row.theirs, *row.copies, row.otherwise)}
+    left_over = [name for name in sorted(names) if name not in placed and not _matches(name, family.constants)]
+    unused = [names[name] for name in left_over if _matches(name, family.optional)]
+    unknown = [names[name] for name in left_over if not _matches(name, family.optional)]
+    _refuse(missing, f"{source.name} lacks weights that a model of type {family.model_type} needs", strict)
+    _refuse(unknown, f"{source.name} holds weights that have no place in the model its {CONFIG} describes", strict)
+    _refuse(unused, f"{source.name} holds weights of a head that this model does not have", strict=False)
+
+    # With all weights at hand, no memory is taken for a random start.
+    with torch.device(device if missing else "meta"):
+        model = family.model(config)
+    weights = _read_weights(model, rows, found, checkpoint, dtype, torch.device(device))
+    model.load_state_dict(weights, strict=not missing, assign=True)
+    if missing and dtype is not None:
+        model.to(dtype)
+    return model.eval()
+
+
+def _family(fields: Fields) -> Family:
+    model_type = fields.get("model_type")
+    if model_type is None:
+        raise ValueError(
+            f"{fields.file} does not tell the model_type, as the oldest files do not; add it, one of "
+            f"{', '.join(FAMILIES)}"
+        )
+    if model_type not in FAMILIES:
+        raise ValueError(
+            f"{fields.file}: model_type = {model_type!r} is not implemented here; implemented are {', '.join(FAMILIES)}"
+        )
+    return FAMILIES[model_type]
+
+
+def _full_names(names: Collection[str], family: Family) -> dict[str, str]:
+    """From names as the tables have them to names as the checkpoint has them."""
+    bare = not any(name.startswith(family.prefix) for name in names)  # the body alone was saved
+    full = {}
+    for name in names:
+        new = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
+        if bare and not _matches(name, family.heads):
+            new = family.prefix + new
+        if new in full:
+            raise ValueError(f"{name} and {full[new]} are two names of the same weights; the checkpoint is damaged")
+        full[new] = name
+    return full
+
+
+def _matches(name: str, patterns: Collection[str]) -> bool:
+    return any(re.fullmatch(pattern, name) for pattern in patterns)
+
+
+def _refuse(names: Collection[str], why: str, strict: bool) -> None:
+    if names and strict:
+        raise ValueError(f"{why}: {', '.join(names)} (load them with strict=False to go on all the same)")
+    if names:
+        warnings.warn(f"{why}: {', '.join(names)}", stacklevel=3)
+
+
+def _read_weights(
+    model: nn.Module,
+    rows: list[Row],
+    found: dict[str, list[str]],
+    checkpoint: Checkpoint,
+    dtype: torch.dtype | None,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """The model's state, read from the checkpoint's tensors; all shapes are checked before the first is read."""
+    state = model.state_dict(keep_vars=True)
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    row_of = {name: row for row in rows for name in found[row.theirs]}
+    for name, row in row_of.items():
+        header = checkpoint.headers[name]
+        if header.shape != row.shape(shapes):
+            raise ValueError(
+                f"{header.file}: {name} has the shape {header.shape}, but {CONFIG} asks for {row.shape(shapes)}"
+            )
+        if not header.is_float:
+            raise ValueError(f"{header.file}: {name} does not hold floating-point numbers, as weights must")
+
+    values = {
+        name: torch.zeros(shapes[name], dtype=dtype, device=device)
+        for row in rows
+        if row.absent_is_zero and not found[row.theirs]
+        for name in row.ours
+    }
+    for name, tensor in tqdm(checkpoint.read(row_of), total=len(row_of), desc="weights", delay=2, leave=False):
+        for ours, part in zip(row_of[name].ours, row_of[name].to_ours(tensor), strict=True):
+            value = torch.empty(part.shape, dtype=dtype or part.dtype, device=device).copy_(part)
+            if ours not in values:
+                values[ours] = value
+            elif not torch.equal(values[ours], value):
+                raise ValueError(
+                    f"{checkpoint.headers[name].file}: {' and '.join(found[row_of[name].theirs])} differ, but by {CONFIG} "
+                    "they are the same weights; if each is meant to have its own, set tie_word_embeddings to false there"
+                )
+    checkpoint.close()
+
+    # A tensor that stands in several places of the model is to be one tensor there again.
+    filled = {
+        id(state[name]): nn.Parameter(value) if isinstance(state[name], nn.Parameter) else value
+        for name, value in values.items()
+    }
+    return {name: filled[id(tensor)] for name, tensor in state.items() if id(tensor) in filled}
+
+
+# -------------------------------------------------------------------------------------------------------------- saving
+
+
+def save(
+    model: nn.Module, folder: str | os.PathLike, *, tokenizer: Tokenizer | None = None, **config_fields: Any
+) -> Path:
+    """Write a model of this library into a folder that `load` and `transformers` open.
+
+    Args:
+        model: a `GPT`, `BERT`, `BART` or `T5` whose configuration one of the model types can express.
+        folder: made if need be; what it holds under the same names is replaced.
+        tokenizer: written with it.
+        config_fields: further fields of config.json, ``eos_token_id=2`` for example: `transformers` generates by them.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: no model type has all choices of this configuration; the message names those that fail.
+    """
+    family, fields = _expressed(model)
+    weights = model.state_dict()
+    tensors = {
+        row.theirs: row.to_theirs([weights[name].cpu() for name in row.ours]) for row in family.rows(model.config)
+    }
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    start = {"model_type": family.model_type, "architectures": [family.architecture], "dtype": dtype}
+    write_tensors(folder, tensors)
+    write_json(folder, CONFIG, start | fields | config_fields)
+    if tokenizer is not None:
+        save_tokenizer(tokenizer, folder)
+    return folder
+
+
+def _expressed(model: nn.Module) -> tuple[Family, dict[str, Any]]:
+    """The model type that can express the model's configuration, and the fields of config.json."""
+    families = [family for family in FAMILIES.values() if type(model) is family.model]
+    if not families:
+        names = sorted({family.model.__name__ for family in FAMILIES.values()})
+        raise TypeError(f"only {', '.join(names)} can be saved for others to open, got {type(model).__name__}")
+    failures = []
+    for family in families:
+        fields = family.write(model.config)
+        try:
+            # What reads back as the same configuration was expressed in full.
+            names = {row.theirs for row in family.rows(model.config)}
+            back = family.read(Fields(dict(fields), CONFIG), names)
+        except ValueError as error:
+            failures.append(f"{family.model_type} ({error})")
+            continue
+        wanted, got = _comparable(model.config, family), _comparable(back, family)
+        differing = [f"{name} = {value!r}" for name, value in wanted.items() if got[name] != value]
+        if not differing:
+            return family, fields
+        failures.append(f"{family.model_type} ({', '.join(differing)})")
+    raise ValueError(
+        f"no model type can express this configuration, but for what is in brackets: {'; '.join(failures)}"
+    )
+
+
+def _comparable(config: Any, family: Family) -> dict[str, Any]:
+    """The fields that decide what the model computes."""
+    fields = {name: value for name, value in asdict(config).items() if name not in family.start_fields}
+    return fields | {"d_ff": fields["d_ff"] or 4 * fields["d_model"]}
