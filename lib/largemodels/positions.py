@@ -150,8 +150,9 @@ class FLOATER(Position):
     step of 0.25 the untrained path is off by less than 0.005 after 128 positions, in numbers of order 1.
 
     h starts as dp/dt = S·tanh(p) with an antisymmetric S, which turns p and can neither shrink nor blow it up: Σ log
-    cosh pᵢ stays the same for ever, since its derivative is tanh(p)·S·tanh(p) = 0. (The start is ours: from it the small model of
-    chapter 3 learned to look a fixed distance back with five seeds of five, from torch's usual one with one of five.)
+    cosh pᵢ stays the same for ever, since its derivative is tanh(p)·S·tanh(p) = 0. (The start is ours: from it, with
+    delta 0.5, the small model of chapter 3 learned to look a fixed distance back with five seeds of five, from torch's
+    usual one with one of five.)
 
     Args:
         d_model: width of the encoding, and of h's hidden layer.
