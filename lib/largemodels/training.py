@@ -212,10 +212,10 @@ def train(
     optimizer = torch.optim.AdamW(groups, lr=rate(0), betas=betas, fused=fused)
     settings = {"seed": seed, "weight_decay": weight_decay, "betas": tuple(betas), "clip": clip, "bfloat16": bfloat16}
     processes = Processes(device)
-    history = History() if checkpoint is None else _resume(processes, checkpoint, model, optimizer, settings, rate)
+    history = History()
+    if checkpoint is not None:
+        history = _resume(processes, checkpoint, model, optimizer, settings, rate, steps)
     start = len(history.loss)
-    if start > steps:
-        raise ValueError(f"{checkpoint} has {start} steps behind it, more than steps={steps}; name another file")
 
     def save() -> None:
         if checkpoint is not None and processes.rank == 0:
@@ -303,6 +303,7 @@ def _resume(
     optimizer: torch.optim.Optimizer,
     settings: dict[str, Any],
     rate: Schedule,
+    steps: int,
 ) -> History:
     """Weights, optimizer and history from the file if there is one. Only the first process needs to see it."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -313,6 +314,8 @@ def _resume(
         raise ValueError(f"{path} holds weights without their training; read them with checkpoints.load_checkpoint")
     history = History(**content["training"]["history"] | {"interrupted": False})
     last = len(history.loss) - 1
+    if last >= steps:
+        raise ValueError(f"{path} has {last + 1} steps behind it, more than steps={steps}; name another file")
     then, now = (f"{value:.6g}" for value in (history.learning_rate[last], rate(last)))
     name = f"learning rate of step {last}"
     check_same(path, content["training"]["settings"] | {name: then}, settings | {name: now})
