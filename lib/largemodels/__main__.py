@@ -18,6 +18,11 @@ def main() -> None:
         from .classroom import release as releasing
 
         releasing.add_arguments(release)
+    parity = commands.add_parser("parity", help="compare the models with transformers' on the same weights, in a table")
+    if sys.argv[1:2] == ["parity"]:
+        from .pretrained import parity as comparing
+
+        comparing.add_arguments(parity)
 
     arguments, others = parser.parse_known_args()
     if arguments.command == "lab":
@@ -34,6 +39,8 @@ def main() -> None:
         sys.exit(diagnosis.has_problem)
     if arguments.command == "release":
         sys.exit(releasing.main(arguments))
+    if arguments.command == "parity":
+        sys.exit(comparing.main(arguments))
 
 
 if __name__ == "__main__":

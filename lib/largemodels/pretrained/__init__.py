@@ -220,13 +220,15 @@ def save(
     """
     family, fields = _expressed(model)
     weights = model.state_dict()
-    tensors = {
-        row.theirs: row.to_theirs([weights[name].cpu() for name in row.ours]) for row in family.rows(model.config)
-    }
+    tensors = {}
+    for row in family.rows(model.config):
+        tensors[row.theirs] = row.to_theirs([weights[name].cpu() for name in row.ours])
+        if row.otherwise is not None:
+            tensors[row.otherwise] = tensors[row.theirs].clone()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-    start = {"model_type": family.model_type, "architectures": [family.architecture], "dtype": dtype}
+    start = {"model_type": family.model_type, "architectures": [family.architecture(model.config)], "dtype": dtype}
     write_tensors(folder, tensors)
     write_json(folder, CONFIG, start | fields | config_fields)
     if tokenizer is not None:

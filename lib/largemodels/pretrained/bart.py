@@ -69,7 +69,9 @@ def rows_bart(config: BARTConfig) -> Iterator[Row]:
         copies = ["model.encoder.embed_tokens", "model.decoder.embed_tokens", "lm_head"]
         yield weight("model.shared", "source_embedding.token", copies=copies)
     else:
-        yield weight("model.encoder.embed_tokens", "source_embedding.token")
+        # The table that would be shared is still there, and not read.
+        ours = ("source_embedding.token.weight",)
+        yield Row("model.encoder.embed_tokens.weight", ours, otherwise="model.shared.weight")
         yield weight("model.decoder.embed_tokens", "target_embedding.token")
         yield weight("lm_head", "head")
     yield Row("final_logits_bias", ("head.logits_bias",), absent_is_zero=True)
@@ -103,14 +105,12 @@ FAMILIES = [
     Family(
         model_type="bart",
         model=BART,
-        architecture="BartForConditionalGeneration",
+        architecture=lambda config: "BartForConditionalGeneration",
         read=read_bart,
         write=write_bart,
         rows=rows_bart,
         prefix="model.",
         heads=(r"lm_head\..*", "final_logits_bias"),
         constants=(r"model\.(en|de)coder\.version",),
-        # Without tied embeddings nothing reads the table that would be shared.
-        optional=(r"model\.shared\.weight",),
     )
 ]

@@ -198,7 +198,7 @@ FAMILIES = [
     Family(
         model_type="bert",
         model=BERT,
-        architecture="BertForPreTraining",
+        architecture=lambda config: "BertForPreTraining" if config.sentence_pairs else "BertForMaskedLM",
         read=read_bert,
         write=write_bert,
         rows=rows_bert,
@@ -210,7 +210,7 @@ FAMILIES = [
     Family(
         model_type="albert",
         model=BERT,
-        architecture="AlbertForPreTraining",
+        architecture=lambda config: "AlbertForPreTraining" if config.sentence_pairs else "AlbertForMaskedLM",
         read=read_albert,
         write=write_albert,
         rows=rows_albert,
@@ -222,7 +222,7 @@ FAMILIES = [
     Family(
         model_type="roberta",
         model=BERT,
-        architecture="RobertaForMaskedLM",
+        architecture=lambda config: "RobertaForMaskedLM",
         read=read_roberta,
         write=write_roberta,
         rows=rows_roberta,

@@ -47,7 +47,14 @@ def write_gpt2(config: GPTConfig) -> dict[str, Any]:
         "embd_pdrop": config.dropout,
         "resid_pdrop": config.dropout,
         "attn_pdrop": config.attention_dropout,
+        **end_of_text(config),
     }
+
+
+def end_of_text(config: GPTConfig) -> dict[str, Any]:
+    """GPT-2's special token, if the vocabulary can be GPT-2's; `transformers` would take it for granted otherwise."""
+    token = 50256 if config.vocab_size > 50256 else None
+    return {"bos_token_id": token, "eos_token_id": token}
 
 
 def rows_gpt2(config: GPTConfig) -> Iterator[Row]:
@@ -182,6 +189,7 @@ def write_gpt_neo(config: GPTConfig) -> dict[str, Any]:
         "embed_dropout": config.dropout,
         "resid_dropout": config.dropout,
         "attention_dropout": config.attention_dropout,
+        **end_of_text(config),
     }
 
 
@@ -209,7 +217,7 @@ FAMILIES = [
     Family(
         model_type="gpt2",
         model=GPT,
-        architecture="GPT2LMHeadModel",
+        architecture=lambda config: "GPT2LMHeadModel",
         read=read_gpt2,
         write=write_gpt2,
         rows=rows_gpt2,
@@ -221,7 +229,7 @@ FAMILIES = [
     Family(
         model_type="openai-gpt",
         model=GPT,
-        architecture="OpenAIGPTLMHeadModel",
+        architecture=lambda config: "OpenAIGPTLMHeadModel",
         read=read_gpt1,
         write=write_gpt1,
         rows=rows_gpt1,
@@ -233,7 +241,7 @@ FAMILIES = [
     Family(
         model_type="gpt_neo",
         model=GPT,
-        architecture="GPTNeoForCausalLM",
+        architecture=lambda config: "GPTNeoForCausalLM",
         read=read_gpt_neo,
         write=write_gpt_neo,
         rows=rows_gpt_neo,

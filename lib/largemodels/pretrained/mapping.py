@@ -20,7 +20,8 @@ class Row:
         ours: names of our parameters; several, if theirs is made of them, one below the other.
         transposed: whether theirs is ``(in, out)``, as in GPT-2's Conv1D, instead of torch's ``(out, in)``.
         copies: names under which some checkpoints hold the same tensor again, or instead.
-        otherwise: the name of a tensor that takes its place where none of these is.
+        otherwise: the name of a tensor that takes its place where none of these is; else it is not read. It is written
+            all the same, since `transformers` has it.
         absent_is_zero: whether a checkpoint may lack it, all zeros being meant.
     """
 
@@ -192,7 +193,7 @@ class Family:
     Attributes:
         model_type: what config.json calls it.
         model: our class.
-        architecture: what `transformers` calls its class with the same heads.
+        architecture: what `transformers` calls its class with the heads of a configuration of ours.
         read: makes our configuration from the fields and the set of names of all tensors.
         write: makes the fields from our configuration, as far as it can.
         rows: the table of weights for a configuration.
@@ -205,7 +206,7 @@ class Family:
 
     model_type: str
     model: type[nn.Module]
-    architecture: str
+    architecture: Callable[[Any], str]
     read: Callable[[Fields, Collection[str]], Any]
     write: Callable[[Any], dict[str, Any]]
     rows: Callable[[Any], Iterator[Row]]

@@ -81,6 +81,9 @@ def write_t5(config: T5Config) -> dict[str, Any]:
         "scale_decoder_outputs": config.tied_head,
         "dropout_rate": config.dropout,
         "is_encoder_decoder": True,
+        "pad_token_id": 0,
+        "decoder_start_token_id": 0,
+        "eos_token_id": 1,
     }
 
 
@@ -128,7 +131,7 @@ FAMILIES = [
     Family(
         model_type="t5",
         model=T5,
-        architecture="T5ForConditionalGeneration",
+        architecture=lambda config: "T5ForConditionalGeneration",
         read=read_t5,
         write=write_t5,
         rows=rows_t5,
