@@ -4,7 +4,8 @@ They are drawn in the browser by plain ES modules (no build step, no network), s
 and a slider is answered at once, where redrawing a matplotlib figure takes a second.
 """
 
+from largemodels.explorers.encodings import EncodingExplorer, encoding_explorer
 from largemodels.explorers.heads import HeadView, head_explorer
 from largemodels.explorers.masks import MaskPainter
 
-__all__ = ["HeadView", "MaskPainter", "head_explorer"]
+__all__ = ["EncodingExplorer", "HeadView", "MaskPainter", "encoding_explorer", "head_explorer"]

@@ -1,6 +1,8 @@
 """All exercises of the course, by id: ``exercises["1.2"]``."""
 
 from ..exercise import Exercise
-from . import chapter1
+from . import chapter1, chapter2, chapter3
 
-exercises: dict[str, Exercise] = {exercise.id: exercise for exercise in chapter1.EXERCISES}
+exercises: dict[str, Exercise] = {
+    exercise.id: exercise for chapter in (chapter1, chapter2, chapter3) for exercise in chapter.EXERCISES
+}

@@ -1,0 +1,704 @@
+"""Exercises of chapter 3, positional encoding."""
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ... import positions as library
+from ..comparing import shape_difference, within
+from ..exercise import Case, Exercise, Misconception, Stage
+
+# ------------------------------------------------------------------------------------------ 3.1 sinusoidal encoding
+
+
+def _sinusoid_cases(seed: int) -> Iterator[Case]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def even(low: int) -> int:
+        return low + 2 * int(torch.randint(3, (), generator=generator))
+
+    yield Case("shape", (5 + seed % 3, 8))
+    yield Case("two columns", (7, 2))
+    yield Case("all columns", (9 + seed % 4, even(6)))
+    yield Case("all columns", (40 + seed % 10, even(10)))
+
+
+def _sinusoids_with(
+    *,
+    first: int = 0,
+    exponent: Callable = lambda i, d: 2 * i / d,
+    arrange: Callable = lambda sin, cos: torch.stack((sin, cos), dim=-1).flatten(-2),
+) -> Callable:
+    """The encoding written out, with its first position, its exponent or the order of its columns replaced."""
+
+    def answer(n, d):
+        position = torch.arange(first, first + n, dtype=torch.float64)[:, None]
+        i = torch.arange(d // 2, dtype=torch.float64)
+        angle = position / 10000 ** exponent(i, d)
+        return arrange(angle.sin(), angle.cos()).float()
+
+    return answer
+
+
+def _each_column_its_own_clock(n, d):
+    angle = torch.arange(n)[:, None] / 10000 ** (torch.arange(d) / d)
+    return torch.where(torch.arange(d) % 2 == 0, angle.sin(), angle.cos())
+
+
+def _loop_sinusoids(n, d):
+    rows = []
+    for pos in range(n):
+        row = []
+        for i in range(d // 2):
+            angle = pos / 10000 ** (2 * i / d)
+            row += [math.sin(angle), math.cos(angle)]
+        rows.append(row)
+    return torch.tensor(rows)
+
+
+def _filled_sinusoids(n, d):
+    encoding = torch.zeros(n, d)
+    angle = torch.outer(torch.arange(n), torch.exp(torch.arange(0, d, 2) * (-math.log(10000) / d)))
+    encoding[:, 0::2], encoding[:, 1::2] = angle.sin(), angle.cos()
+    return encoding
+
+
+SINUSOIDS = Exercise(
+    id="3.1",
+    title="A row of clocks",
+    kind="implement",
+    name="sinusoids",
+    minutes=15,
+    stars=1,
+    cases=_sinusoid_cases,
+    stages=(
+        Stage("shape", "one row per position", 1, "n rows, d columns.", compare=shape_difference),
+        Stage("two columns", "a single clock", 1, "with d = 2 there is one clock, and its exponent is 0."),
+        Stage("all columns", "all clocks", 2, "print the angle of each column at position 1."),
+    ),
+    reference=library.sinusoidal_encoding,
+    misconceptions=(
+        Misconception(
+            _sinusoids_with(arrange=lambda sin, cos: torch.cat((sin, cos), dim=-1)),
+            "Your numbers are right, but all sines come first and all cosines after them. The formula puts the sine and "
+            "the cosine of a clock *beside* each other, in columns 2i and 2i + 1.",
+        ),
+        Misconception(
+            _sinusoids_with(exponent=lambda i, d: i / d),
+            "Your exponent is i/d. The column of a sine is 2i, and its exponent 2i/d: your clocks slow down half as fast "
+            "as they should.",
+        ),
+        Misconception(
+            _sinusoids_with(exponent=lambda i, d: 4 * i / d),
+            "Your exponent is 4i/d. Did you take the number of the column for i, and double it once more?",
+        ),
+        Misconception(
+            _each_column_its_own_clock,
+            "Each of your columns has a clock of its own. Columns 2i and 2i + 1 *share* one, so that they are the sine and "
+            "the cosine of the same angle.",
+        ),
+        Misconception(
+            _sinusoids_with(arrange=lambda sin, cos: torch.stack((cos, sin), dim=-1).flatten(-2)),
+            "Sine and cosine are exchanged: the even columns, 0, 2, 4 …, hold the sines.",
+        ),
+        Misconception(
+            _sinusoids_with(first=1),
+            "Your positions start at 1. The first position is 0, with all sines 0 and all cosines 1.",
+        ),
+        Misconception(
+            _sinusoids_with(exponent=lambda i, d: -2 * i / d),
+            "Your clocks get faster from left to right: the exponent has the wrong sign, or you multiply where you should "
+            "divide.",
+        ),
+        Misconception(
+            lambda n, d: _sinusoids_with()(n, d).T,
+            "Your result is transposed: positions belong in the rows.",
+        ),
+    ),
+    alternatives=(_loop_sinusoids, _filled_sinusoids),
+    hints=(
+        "Make a column of positions, `torch.arange(n)[:, None]`, and a row with one frequency for each *clock*, d/2 in all.",
+        "Columns 0, 2, 4 … of a tensor are `encoding[:, 0::2]`, and one can assign to them.",
+    ),
+    success="Right. The same numbers are in the 2017 Transformer; nothing in them was learned.",
+)
+
+
+# ---------------------------------------------------------------------------------------------- 3.2 reading a clock
+
+
+CLOCKS = Exercise(
+    id="3.2",
+    title="Reading the clocks",
+    kind="predict",
+    name="clocks",
+    minutes=10,
+    stars=1,
+    stages=(
+        Stage(
+            "angle",
+            "an angle",
+            1,
+            "which exponent has the second clock if d = 4?",
+            lambda v: (v[0],),
+            within(0.005),
+        ),
+        Stage(
+            "wavelength",
+            "a wavelength",
+            1,
+            "once round is 2π; by how much does the angle grow per position?",
+            lambda v: (v[1],),
+            within(1.0),
+        ),
+        Stage(
+            "similarity", "a dot product", 1, "what is cos² + sin², and how many clocks are there?", lambda v: (v[2],)
+        ),
+    ),
+    reference=(0.5, 200 * math.pi, 32),
+    misconceptions=(
+        Misconception(
+            (5.0, 200 * math.pi, 32), "Your angle belongs to the exponent 1/4. For column 2 of d = 4 it is 2/4."
+        ),
+        Misconception(
+            (50.0, 200 * math.pi, 32),
+            "Your angle is that of the *first* clock, in columns 0 and 1. Column 2 is the next one.",
+        ),
+        Misconception(
+            (0.005, 200 * math.pi, 32),
+            "You divided by 10000 itself. The exponent 2i/d of the second clock is less than 1.",
+        ),
+        Misconception(
+            (0.5, 100.0, 32), "After 100 positions the second clock has turned by 1, in radians. Once round is 2π."
+        ),
+        Misconception(
+            (0.5, 2 * math.pi * 10000, 32),
+            "That is the wave of a clock with the exponent 1, which d = 4 does not have.",
+        ),
+        Misconception(
+            (0.5, 200 * math.pi, 1), "Each clock alone gives cos² + sin² = 1. How many clocks does d = 64 have?"
+        ),
+        Misconception(
+            (0.5, 200 * math.pi, 64),
+            "You counted columns. A clock takes two, and gives cos² + sin² = 1 for both together.",
+        ),
+        Misconception((0.5, 200 * math.pi, 0), "An encoding is not orthogonal to itself: this is a sum of squares."),
+    ),
+    hints=(
+        "Column 2 is 2i with i = 1, so the exponent is 2/4, and $10000^{1/2} = 100$.",
+        "In $P_{pos} \\cdot P_{pos}$ every clock contributes $\\sin^2 + \\cos^2$.",
+    ),
+    success="Right. All encodings have the same length, √(d/2): a position is a direction.",
+)
+
+
+# ------------------------------------------------------------------------------------------------------- 3.3 RoPE
+
+
+def _rope_cases(seed: int) -> Iterator[Case]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def x(length: int, d: int) -> Tensor:
+        return torch.randn(2, 3, length, d, generator=generator)
+
+    yield Case("one pair", (x(5, 2),))
+    yield Case("all pairs", (x(6, 8),))
+    yield Case("start", (x(4, 6), 7))
+
+
+def _rope_with(
+    *,
+    pairs: Callable = lambda x: (x[..., 0::2], x[..., 1::2]),
+    join: Callable = lambda one, other: torch.stack((one, other), dim=-1).flatten(-2),
+    frequency: Callable = lambda i, d: 10000 ** (-2 * i / d),
+    first: Callable = lambda start: start,
+    turn: Callable = lambda a, b, cos, sin: (a * cos - b * sin, a * sin + b * cos),
+) -> Callable:
+    """The rotation written out, with one of its steps replaced."""
+
+    def answer(x, start=0):
+        length, d = x.shape[-2:]
+        position = torch.arange(first(start), first(start) + length, dtype=torch.float64)
+        angle = position[:, None] * frequency(torch.arange(d // 2, dtype=torch.float64), d)
+        return join(*turn(*pairs(x), angle.cos().float(), angle.sin().float()))
+
+    return answer
+
+
+_HALVES = {"pairs": lambda x: x.chunk(2, dim=-1), "join": lambda one, other: torch.cat((one, other), dim=-1)}
+
+
+def _rope_in_place(x, start=0):
+    x.copy_(_rope_with()(x, start))
+    return x
+
+
+def _complex_rope(x, start=0):
+    length, d = x.shape[-2:]
+    frequency = 10000 ** (-torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angle = torch.outer(torch.arange(start, start + length, dtype=torch.float64), frequency)
+    turned = torch.view_as_complex(x.double().unflatten(-1, (-1, 2)).contiguous()) * torch.exp(1j * angle)
+    return torch.view_as_real(turned).flatten(-2).float()
+
+
+def _matrix_rope(x, start=0):
+    result = torch.zeros_like(x)
+    for n in range(x.shape[-2]):
+        for i in range(x.shape[-1] // 2):
+            angle = (start + n) * 10000 ** (-2 * i / x.shape[-1])
+            rotation = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+            result[..., n, 2 * i : 2 * i + 2] = x[..., n, 2 * i : 2 * i + 2] @ rotation.T
+    return result
+
+
+ROTARY = Exercise(
+    id="3.3",
+    title="Turn the pairs: RoPE",
+    kind="implement",
+    name="rotary",
+    minutes=25,
+    stars=3,
+    cases=_rope_cases,
+    stages=(
+        Stage("one pair", "one pair of columns", 1, "(1, 0) turned by θ is (cos θ, sin θ); what becomes of (0, 1)?"),
+        Stage(
+            "all pairs", "all pairs, each at its speed", 2, "which columns form a pair, and how fast does each turn?"
+        ),
+        Stage("start", "positions that do not begin at 0", 1, "the first row stands at position `start`."),
+    ),
+    reference=lambda x, start=0: library.RoPE(x.shape[-1]).rotate(x, start),
+    misconceptions=(
+        Misconception(
+            _rope_with(**_HALVES),
+            "You pair column i with column i + d/2, as LLaMA's code does. Here neighbours form a pair, 2i and 2i + 1, as in "
+            "the paper.",
+        ),
+        Misconception(
+            _rope_with(turn=lambda a, b, cos, sin: (a * cos + b * sin, b * cos - a * sin)),
+            "Your pairs turn the other way: by −θ. Scores between two turned vectors are the same, but one turned here "
+            "would not fit one turned elsewhere.",
+        ),
+        Misconception(
+            _rope_with(join=lambda one, other: torch.stack((other, one), dim=-1).flatten(-2)),
+            "The two numbers of each pair are exchanged in your result.",
+        ),
+        Misconception(
+            _rope_with(turn=lambda a, b, cos, sin: (a * cos - b * sin, a * cos + b * sin)),
+            "Your second number is a·cos + b·sin. Test it with θ = 90°, where (a, b) must become (−b, a).",
+        ),
+        Misconception(
+            _rope_with(frequency=lambda i, d: 10000 ** (-i / d)),
+            "Your clocks slow down too slowly: the exponent of pair i is 2i/d.",
+        ),
+        Misconception(
+            _rope_with(frequency=lambda i, d: torch.ones_like(i)),
+            "All your pairs turn at the same speed. Pair i turns $10000^{2i/d}$ times more slowly than pair 0.",
+        ),
+        Misconception(
+            _rope_with(first=lambda start: start + 1),
+            "Your positions are one too large: the first row of a sequence stands at position 0 and is not turned at all.",
+        ),
+        Misconception(
+            _rope_with(first=lambda start: 0),
+            "`start` makes no difference in your answer. With a key/value cache the new word stands at position `start`.",
+        ),
+        Misconception(
+            _rope_with(turn=lambda a, b, cos, sin: (a + cos, b + sin)),
+            "You *add* the clock to the vector, as the sinusoidal encoding does. RoPE turns the vector itself.",
+        ),
+        Misconception(
+            _rope_in_place,
+            "Your function overwrites its argument: the queries that it was given are changed for everyone.",
+        ),
+    ),
+    alternatives=(_complex_rope, _matrix_rope),
+    hints=(
+        "Split into `even = x[..., 0::2]` and `odd = x[..., 1::2]`; you need cosines and sines of shape (length, d/2).",
+        "A point $(a, b)$ turned by θ is $(a \\cos θ - b \\sin θ,\\ a \\sin θ + b \\cos θ)$.",
+        "`torch.stack((new_even, new_odd), dim=-1).flatten(-2)` deals the two halves out again, one by one.",
+    ),
+    success="Right. Queries and keys treated like this know their distance and nothing else: try a shift of both.",
+)
+
+
+# -------------------------------------------------------------------------------------------------- 3.4 T5's buckets
+
+
+def _bucket_cases(seed: int) -> Iterator[Case]:
+    generator = torch.Generator().manual_seed(seed)
+    yield Case("near", (torch.arange(0, 16),))
+    yield Case("future", (torch.arange(-20, 1),))
+    yield Case("far", (torch.arange(16, 113),))
+    yield Case("beyond", (torch.randint(100, 1000, (30,), generator=generator),))
+
+
+def _bucket_with(
+    *,
+    clip: Callable = lambda bucket: bucket.clamp(max=31),
+    whole: Callable = torch.floor,
+    octaves: Callable = lambda steps: torch.log(steps / 16) / math.log(128 / 16),
+    future: Callable = lambda back: back.clamp(min=0),
+) -> Callable:
+    """T5's buckets for looking back, with one of the rule's parts replaced."""
+
+    def answer(back):
+        steps = future(back)
+        far = clip(16 + whole(octaves(steps.clamp(min=1).float()) * 16).long())
+        return torch.where(steps < 16, steps, far)
+
+    return answer
+
+
+def _loop_buckets(back):
+    def one(steps: int) -> int:
+        if steps < 16:
+            return max(steps, 0)
+        return min(31, 16 + int(math.log(steps / 16) / math.log(8) * 16 + 1e-9))
+
+    return torch.tensor([one(steps) for steps in back.tolist()])
+
+
+def _searched_buckets(back):
+    first = torch.tensor([math.ceil(16 * 8 ** (j / 16) - 1e-9) for j in range(1, 16)])
+    return torch.where(back < 16, back.clamp(min=0), 16 + torch.searchsorted(first, back, right=True))
+
+
+BUCKETS = Exercise(
+    id="3.4",
+    title="T5's buckets",
+    kind="implement",
+    name="buckets",
+    minutes=20,
+    stars=2,
+    cases=_bucket_cases,
+    stages=(
+        Stage("near", "a bucket for each near distance", 1, "distances 0 to 15 are their own bucket."),
+        Stage("future", "keys that come later", 1, "looking back only, they all share bucket 0."),
+        Stage("far", "wider and wider buckets", 2, "log(distance / 16), as a share of log(128 / 16), of 16 buckets."),
+        Stage("beyond", "everything beyond", 1, "the last bucket is 31."),
+    ),
+    reference=lambda back: library.t5_bucket(-back, bidirectional=False),
+    misconceptions=(
+        Misconception(
+            _bucket_with(clip=lambda bucket: bucket),
+            "Your buckets go on beyond 31. There are 32 of them, and the last takes in everything that is farther away.",
+        ),
+        Misconception(
+            _bucket_with(clip=lambda bucket: bucket.clamp(max=32)),
+            "Your last bucket is number 32. Thirty-two buckets are numbered 0 to 31.",
+        ),
+        Misconception(
+            _bucket_with(whole=torch.round),
+            "You round to the nearest bucket. A bucket *begins* at its border: round down.",
+        ),
+        Misconception(
+            _bucket_with(whole=torch.ceil),
+            "You round up, so that each far bucket begins too early. Round down.",
+        ),
+        Misconception(
+            _bucket_with(octaves=lambda steps: (steps - 16) / (128 - 16)),
+            "Your far buckets are all equally wide. They should divide the *logarithm* of the distance evenly.",
+        ),
+        Misconception(
+            _bucket_with(octaves=lambda steps: torch.log(steps) / math.log(128)),
+            "You divide the logarithms without 16: the far buckets have to begin at distance 16, where log(distance/16) is "
+            "0.",
+        ),
+        Misconception(
+            _bucket_with(future=torch.abs),
+            "Later keys get buckets of their own in your answer. Looking back only, they all share bucket 0.",
+        ),
+        Misconception(
+            lambda back: back.clamp(0, 31),
+            "You clip the distance at 31, as Shaw does. T5's far buckets get wider instead.",
+        ),
+    ),
+    alternatives=(_loop_buckets, _searched_buckets),
+    hints=(
+        "Half of the 32 buckets, 0 to 15, hold one distance each. The other 16 start at distance 16.",
+        "How far is the distance between 16 and 128 *on a logarithmic scale*? That share, times 16, rounded down, is the "
+        "number of the bucket after 16.",
+    ),
+    success="Right. The logarithm spends detail where it matters: near words apart, far ones together.",
+)
+
+
+# ------------------------------------------------------------------------------------------- 3.5 repair the clipping
+
+
+def _clip_cases(seed: int) -> Iterator[Case]:
+    generator = torch.Generator().manual_seed(seed)
+    for stage, n, m in (("near", 3, 4), ("far", 7, 2), ("far", 9, 3)):
+        query, key = torch.randn(2, 2, n, 5, generator=generator)
+        yield Case(stage, (query, key, torch.randn(2 * m + 1, 5, generator=generator)))
+
+
+def _shaw_scores_with(
+    row: Callable = lambda distance, m: distance.clamp(-m, m) + m,
+    scale: Callable = lambda d: math.sqrt(d),
+    distance: Callable = lambda i, j: j - i,
+) -> Callable:
+    """Shaw's scores with the choice of the vector replaced; row r of `vectors` stands for the distance r − m."""
+
+    def answer(query, key, vectors):
+        m = len(vectors) // 2
+        place = torch.arange(query.shape[1])
+        rows = row(distance(place[:, None], place), m)
+        scores = query @ key.transpose(1, 2) + torch.einsum("bqd,qkd->bqk", query, vectors[rows])
+        return scores / scale(query.shape[-1])
+
+    return answer
+
+
+def _reference_shaw_scores(query, key, vectors):
+    """The library never shows its scores; with values that are unit vectors, the outputs are the weights."""
+    place = torch.arange(query.shape[1])
+    m = len(vectors) // 2
+    scores = torch.zeros(len(query), len(place), len(place))
+    for i in place.tolist():
+        for j in place.tolist():
+            scores[:, i, j] = (query[:, i] * (key[:, j] + vectors[min(m, max(-m, j - i)) + m])).sum(-1)
+    return scores / math.sqrt(query.shape[-1])
+
+
+def _gathered_shaw_scores(query, key, vectors):
+    m, n = len(vectors) // 2, query.shape[1]
+    place = torch.arange(n)
+    rows = (place - place[:, None]).clamp(-m, m) + m
+    by_row = query @ vectors.T
+    return (query @ key.mT + by_row.gather(-1, rows.expand(len(query), n, n))) / query.shape[-1] ** 0.5
+
+
+REPAIR_CLIP = Exercise(
+    id="3.5",
+    title="Repair: the far keys",
+    kind="repair",
+    name="repaired_relative_scores",
+    minutes=15,
+    stars=2,
+    cases=_clip_cases,
+    stages=(
+        Stage(
+            "near", "still right for short sentences", 1, "no distance needs clipping here: do not change what works."
+        ),
+        Stage("far", "right for long sentences", 2, "print the row for every distance j − i from −6 to 6."),
+    ),
+    reference=_reference_shaw_scores,
+    given=_shaw_scores_with(row=lambda distance, m: (distance + m) % (2 * m + 1)),
+    misconceptions=(
+        Misconception(
+            _shaw_scores_with(row=lambda distance, m: (distance + m).clamp(max=2 * m)),
+            "Keys far *after* the query are right now. Those far before it get a negative row, which Python counts from the "
+            "end.",
+        ),
+        Misconception(
+            _shaw_scores_with(row=lambda distance, m: (distance + m).clamp(0, m)),
+            "You clip the row at m. Rows run from 0 to 2m, and row m is the distance 0.",
+        ),
+        Misconception(
+            _shaw_scores_with(distance=lambda i, j: i - j),
+            "Your distances have the wrong sign: they count from the key to the query.",
+        ),
+        Misconception(
+            _shaw_scores_with(row=lambda distance, m: distance.abs().clamp(max=m) + m),
+            "Before and after are the same in your answer. Shaw's distances have a sign.",
+        ),
+        Misconception(
+            _shaw_scores_with(scale=lambda d: 1.0),
+            "The scale has gone: both parts of the score are divided by √d.",
+        ),
+    ),
+    alternatives=(_gathered_shaw_scores, _shaw_scores_with()),
+    hints=(
+        "With m = 2 and a distance of 3, which row does the remainder `%` choose? Which distance does that row stand for?",
+        "Distances beyond ±m should count as ±m.",
+    ),
+    success="Right. The faulty version wrapped around: a word far to the right was treated like one far to the left.",
+)
+
+
+# -------------------------------------------------------------------------------------------------------- 3.6 ALiBi
+
+
+def _alibi_cases(seed: int) -> Iterator[Case]:
+    yield Case("one head", (1, 4 + seed % 3))
+    yield Case("slopes", (4, 5 + seed % 3))
+    yield Case("slopes", (8, 9))
+
+
+def _alibi_with(
+    *,
+    slope: Callable = lambda h, num_heads: 2 ** (-8 * (h + 1) / num_heads),
+    penalty: Callable = lambda i, j: -(i - j).abs(),
+) -> Callable:
+    """ALiBi's bias for causal attention with its slopes or its penalty replaced."""
+
+    def answer(num_heads, n):
+        place = torch.arange(n)
+        slopes = torch.tensor([float(slope(h, num_heads)) for h in range(num_heads)])
+        bias = slopes[:, None, None] * penalty(place[:, None], place)
+        return bias.masked_fill(place > place[:, None], -math.inf)
+
+    return answer
+
+
+def _reference_alibi(num_heads, n):
+    return library.ALiBi(num_heads).bias(n, n).masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -math.inf)
+
+
+def _loop_alibi(num_heads, n):
+    bias = torch.full((num_heads, n, n), -math.inf)
+    for h in range(num_heads):
+        for i in range(n):
+            for j in range(i + 1):
+                bias[h, i, j] = (j - i) * (2 ** (-8 / num_heads)) ** (h + 1)
+    return bias
+
+
+def _summed_alibi(num_heads, n):
+    steps = torch.ones(n, n).tril(-1).flip(-1).cumsum(-1).flip(-1).tril()
+    slopes = torch.logspace(-8 / num_heads, -8, num_heads, base=2)
+    return -slopes.view(-1, 1, 1) * steps + torch.full((n, n), -math.inf).triu(1)
+
+
+SLOPES = Exercise(
+    id="3.6",
+    title="Nearer counts more: ALiBi",
+    kind="implement",
+    name="alibi_bias",
+    minutes=15,
+    stars=2,
+    cases=_alibi_cases,
+    stages=(
+        Stage("one head", "one head", 1, "with one head the slope is 2⁻⁸; the diagonal is 0, the future −∞."),
+        Stage("slopes", "a slope for each head", 2, "print the slopes: for 8 heads they are 1/2, 1/4, … 1/256."),
+    ),
+    reference=_reference_alibi,
+    misconceptions=(
+        Misconception(
+            _alibi_with(penalty=lambda i, j: (i - j).abs()),
+            "Your bias grows with the distance: far keys are *preferred*. It should be a penalty.",
+        ),
+        Misconception(
+            _alibi_with(slope=lambda h, num_heads: 2 ** (-8 * h / num_heads)),
+            "Your first slope is 1. The slopes start at $2^{-8/h}$ for h heads.",
+        ),
+        Misconception(
+            _alibi_with(slope=lambda h, num_heads: 2 ** -(h + 1)),
+            "Your slopes are 1/2, 1/4, … whatever the number of heads. They should end at 2⁻⁸ for the last head.",
+        ),
+        Misconception(
+            _alibi_with(slope=lambda h, num_heads: 2 ** (-8 * (num_heads - h) / num_heads)),
+            "Your slopes come in the opposite order: the first head has the steepest one.",
+        ),
+        Misconception(
+            _alibi_with(slope=lambda h, num_heads: 2**-8),
+            "All your heads have the same slope. Each has its own, from steep to nearly flat.",
+        ),
+        Misconception(
+            _alibi_with(penalty=lambda i, j: -((i - j) ** 2)),
+            "Your penalty grows with the *square* of the distance. It is linear, as the name says.",
+        ),
+        Misconception(
+            lambda num_heads, n: library.ALiBi(num_heads).bias(n, n),
+            "The future is still visible in your bias: with causal attention a later key gets −∞.",
+        ),
+        Misconception(
+            lambda num_heads, n: _reference_alibi(num_heads, n).mT,
+            "Your bias is transposed: queries belong in the rows, so the −∞ stand above the diagonal.",
+        ),
+        Misconception(
+            _alibi_with(penalty=lambda i, j: -(i - j).abs() - 1),
+            "Your own place costs you something already: the distance of a word to itself is 0.",
+        ),
+    ),
+    alternatives=(_loop_alibi, _summed_alibi),
+    hints=(
+        "For h heads the slopes are $2^{-8/h}, 2^{-16/h}, \\dots, 2^{-8}$.",
+        "`place - place[:, None]` is the table of j − i; slopes of the shape (heads, 1, 1) multiply it.",
+    ),
+    success="Right. No parameters and no clocks, and yet it kept most of what it knew at eight times the length in section 3.10.",
+)
+
+
+# ---------------------------------------------------------------------------------------------------- 3.7 and 3.8
+
+_LONGER = {
+    "A": "The sines and cosines are not defined beyond the longest training sequence.",
+    "B": "The formula gives every position a vector, but later layers have never seen these combinations of clock hands, "
+    "and nothing in training told them what to do with them.",
+    "C": "The encoding of position 100 is the same as that of some position below 16, so that the two are confused.",
+    "D": "Attention weights no longer sum to 1 when there are more keys than in training.",
+    "E": "The dot product of two sinusoidal encodings stops depending on their distance beyond position 16.",
+}
+
+WHY_LONGER = Exercise(
+    id="3.7",
+    title="Defined, and yet it fails",
+    kind="choose",
+    name="why_longer_fails",
+    minutes=5,
+    stars=1,
+    options=_LONGER,
+    stages=(
+        Stage(
+            "choice", "the reason", 2, "which of the five statements is true of the formula, and which of the model?"
+        ),
+    ),
+    reference="B",
+    misconceptions=(
+        Misconception("A", "A: a sine is defined for every number. It is a learned table that has no row to give."),
+        Misconception("C", "C: the slow clocks differ. All hands together come back only after an enormous time."),
+        Misconception("D", "D: a softmax sums to 1 over any number of keys."),
+        Misconception(
+            "E", "E: section 3.4 showed the opposite, at positions 0, 100 and 500: one row of similarities for all."
+        ),
+    ),
+    hints=("Section 3.10 makes a difference between *defined* and *works*.",),
+    success="B. A formula can be inductive while the network on top of it is not: the network has learned from the "
+    "encodings that it has seen.",
+)
+
+TABLE_SIZES = Exercise(
+    id="3.8",
+    title="What does a position cost?",
+    kind="predict",
+    name="table_sizes",
+    minutes=10,
+    stars=1,
+    stages=(
+        Stage("learned", "a learned table", 1, "one vector for each position.", lambda v: v[0]),
+        Stage(
+            "shaw",
+            "Shaw's vectors",
+            1,
+            "distances from −m to m, for keys and for values, in one head's width.",
+            lambda v: v[1],
+        ),
+        Stage("t5", "T5's buckets", 1, "one number for each bucket and head, shared by all layers.", lambda v: v[2]),
+    ),
+    reference=(4096 * 512, 2 * 33 * 64, 32 * 8),
+    misconceptions=(
+        Misconception((4096, 4224, 256), "You counted positions. Each of them has a whole vector of d_model numbers."),
+        Misconception(
+            (4096 * 64, 4224, 256), "A learned vector is added to the input, which is d_model wide, not d_head."
+        ),
+        Misconception((4096 * 512, 33 * 64, 256), "You counted the vectors for keys, or for values. There are both."),
+        Misconception((4096 * 512, 2 * 32 * 64, 256), "From −16 to 16 there are 33 distances: 0 is one of them."),
+        Misconception(
+            (4096 * 512, 2 * 33 * 512, 256),
+            "Shaw's vectors are added to the keys and values of one head, d_head wide, and all heads share them.",
+        ),
+        Misconception((4096 * 512, 4224, 32), "T5 has a number for each bucket *and each head*."),
+        Misconception((4096 * 512, 4224, 32 * 512), "T5 adds a number to a score, and not a vector to a word."),
+    ),
+    hints=(
+        "The library can tell: `sum(p.numel() for p in Shaw(64, max_distance=16).parameters())`; but predict first.",
+    ),
+    success="Right: two million, four thousand, 256. Relative schemes are nearly free.",
+)
+
+
+EXERCISES = (SINUSOIDS, CLOCKS, ROTARY, BUCKETS, REPAIR_CLIP, SLOPES, WHY_LONGER, TABLE_SIZES)
