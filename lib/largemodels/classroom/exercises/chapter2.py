@@ -839,7 +839,7 @@ LEAK_DETECTOR = Exercise(
     ),
     alternatives=(_loop_gradients, _batched_gradients),
     hints=(
-        "`x = x.clone().requires_grad_()` makes a copy of x that remembers what is computed from it; call `attend` with it.",
+        "A copy of x on which `requires_grad_()` was called remembers what is computed from it; call `attend` with that copy.",
         "`torch.autograd.grad(number, x, retain_graph=True)` returns a tuple with one tensor of the shape of x: how the "
         "*number* depends on each entry of x. Which numbers do you need, and how many?",
         "`torch.autograd.functional.jacobian(function, x)` gives all of them at once, here with the shape "
