@@ -42,6 +42,14 @@ def test_a_model_comes_back(saved):
     assert os.listdir(saved.parent) == [saved.name]
 
 
+def test_what_a_killed_process_left_half_written_is_no_obstacle(saved):
+    saved.with_name(saved.name + ".part").write_bytes(b"PK half a file")
+    load_checkpoint(saved, changed())
+    save_checkpoint(saved, changed())
+    load_checkpoint(saved, tiny_gpt())
+    assert os.listdir(saved.parent) == [saved.name]
+
+
 def test_a_damaged_file_is_never_taken_for_a_model(saved, tmp_path):
     """Cut off anywhere, or a bit turned anywhere: an error that says so, or (where the bit meant nothing) the same."""
     content, path, rng = saved.read_bytes(), tmp_path / "damaged.pt", random.Random(0)

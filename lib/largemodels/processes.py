@@ -5,6 +5,7 @@ Source: Li et al. 2020 (arXiv 2006.15704), *PyTorch Distributed*.
 """
 
 import atexit
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+
+def best_device() -> torch.device:
+    """Where to put a model: on a GPU if there is one, for each process of a machine its own, else on the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 class Processes:

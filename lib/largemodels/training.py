@@ -1,5 +1,10 @@
 """Training: one loop for every model of the course.
 
+    def batches(step, generator):  # 16 pieces of a long text, and the same pieces one token later
+        begin = torch.randint(len(text) - 64, (16, 1), generator=generator)
+        pieces = text[begin + torch.arange(65)]
+        return pieces[:, :-1], pieces[:, 1:]
+
     history = train(model, batches, steps=1000, learning_rate=cosine(3e-3, warmup=100, steps=1000))
 
 Everything random in a step is a function of (seed, step): `batches` makes the batch of any step when asked, and dropout
@@ -229,7 +234,7 @@ def train(
         for step in range(start, steps):
             begin = time.perf_counter()
             batch = processes.own_rows(batches(step, seeded(seed, step)))
-            torch.manual_seed(seed_of(seed, step, 1 + processes.rank))  # dropout, different in each process
+            seed_dropout(device, seed_of(seed, step, 1 + processes.rank))  # different in each process
             for group in optimizer.param_groups:
                 group["lr"] = rate(step)
 
@@ -324,6 +329,13 @@ def _resume(
     return history
 
 
+def seed_dropout(device: torch.device, seed: int) -> None:
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)  # seeds all devices; where there are none, looking for them costs a millisecond
+
+
 class Objective(nn.Module):
     """Model and loss as one module, so that several processes can share whatever the loss does with the model."""
 
@@ -369,16 +381,17 @@ class LivePlot:
     SHARE = 0.02
 
     def __init__(self, history: History, *, active: bool):
-        self.history, self.active = history, active
-        self.begin, self.display = time.perf_counter(), None
-        self.spent, self.cost = 0.0, 0.1  # seconds in all, and for one drawing: a guess, until there has been one
+        self.history, self.active, self.display = history, active, None
+        self.begin = self.earliest = time.perf_counter()
+        # Seconds in all, and for one drawing. The first is a guess: matplotlib has to be loaded, if it was never used.
+        self.spent, self.cost = 0.0, 0.16 if "matplotlib.pyplot" in sys.modules else 0.8
 
     def update(self, last: bool = False) -> None:
         """Draw if it is time; the last time, if anything has been drawn before."""
         now = time.perf_counter()
         # Twice the cost: the last drawing is paid for in advance.
-        is_time = self.spent + 2 * self.cost <= self.SHARE * (now - self.begin)
-        if not self.active or not (is_time or (last and self.display)):
+        affordable = self.spent + 2 * self.cost <= self.SHARE * (now - self.begin)
+        if not self.active or not ((affordable and now >= self.earliest) or (last and self.display)):
             return
         from IPython.display import display
 
@@ -389,6 +402,8 @@ class LivePlot:
             self.display = display(figure, display_id=True)
         else:
             self.display.update(figure)
-        self.cost = time.perf_counter() - now
+        end = time.perf_counter()
+        self.cost = end - now
         self.spent += self.cost
+        self.earliest = end + self.cost / self.SHARE
         self.history.drawing_seconds += self.cost
