@@ -104,7 +104,8 @@ class Learned(Position):
         super().__init__()
         if max_length < 1:
             raise ValueError(f"learned positions need at least 1 position, got max_length={max_length}")
-        self.weight = nn.Parameter(torch.randn(max_length, d_model) * std)
+        self.weight = nn.Parameter(torch.empty(max_length, d_model))
+        nn.init.normal_(self.weight, std=std)
 
     def add(self, x: Tensor, start: int = 0) -> Tensor:
         end, max_length = start + x.shape[-2], self.weight.shape[0]

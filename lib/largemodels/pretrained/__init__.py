@@ -33,6 +33,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from tqdm.auto import tqdm
 
 from . import bart, bert, gpt, t5
@@ -102,14 +103,27 @@ def load(
     _refuse(unknown, f"{source.name} holds weights that have no place in the model its {CONFIG} describes", strict)
     _refuse(unused, f"{source.name} holds weights of a head that this model does not have", strict=False)
 
-    # With all weights at hand, no memory is taken for a random start.
-    with torch.device(device if missing else "meta"):
-        model = family.model(config)
+    if missing:
+        with torch.device(device):
+            model = family.model(config)
+    else:
+        with torch.device("meta"), _NoRandomStart():  # sizes only, no memory yet
+            model = family.model(config)
     weights = _read_weights(model, rows, found, checkpoint, dtype, torch.device(device))
     model.load_state_dict(weights, strict=not missing, assign=True)
     if missing and dtype is not None:
         model.to(dtype)
     return model.eval()
+
+
+class _NoRandomStart(TorchFunctionMode):
+    """Nothing is drawn inside: where there is no memory for the numbers, torch would load its compiler to draw them."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is nn.init.normal_:
+            return kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 def _family(fields: Fields) -> Family:
