@@ -30,6 +30,7 @@ def lab(arguments: list[str]) -> None:
         sys.exit(str(error))
     settings = [str(folder / ".course"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(settings)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see `release.kernel_environment`
     os.chdir(folder)
 
     from jupyterlab.labapp import LabApp  # after the variable is set, since Jupyter looks at it early

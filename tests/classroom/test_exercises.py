@@ -93,8 +93,9 @@ def test_every_option_of_a_choice_explains_itself():
                 assert exercise.grade(f" {letter.lower()} ") == report
 
 
-def test_all_four_kinds_appear_in_chapter_1():
-    kinds = {exercise.kind for id, exercise in exercises.items() if id.startswith("1.")}
+@pytest.mark.parametrize("chapter", sorted({id.split(".")[0] for id in exercises}))
+def test_all_four_kinds_appear_in_each_chapter(chapter):
+    kinds = {exercise.kind for id, exercise in exercises.items() if id.split(".")[0] == chapter}
     assert kinds == {"implement", "repair", "predict", "choose"}
 
 

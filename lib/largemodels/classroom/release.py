@@ -146,6 +146,8 @@ def kernel_environment(progress: str, threads: int | None = None) -> dict[str, s
     """The environment in which outputs come out the same: an empty folder for `progress`, figures inside the notebook."""
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     environment["LARGEMODELS_PROGRESS"] = progress
+    # Idle threads should sleep, not spin: on two busy cores a small GRU trains 5 to 10 times as fast (measured).
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     return environment
