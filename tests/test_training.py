@@ -162,6 +162,18 @@ def test_the_seed_decides_everything_and_nothing_outside_changes():
     assert not torch.equal(weights(one), weights(other))
 
 
+def test_each_step_has_random_numbers_of_its_own():
+    drawn = []
+
+    def batches(step, generator):
+        drawn.append(torch.rand((), generator=generator).item())
+        return counting(step, generator)
+
+    run(tiny_gpt(), batches, seed=0)
+    run(tiny_gpt(), batches, seed=1)
+    assert len(set(drawn)) == 2 * STEPS
+
+
 def test_dropout_differs_from_step_to_step():
     model, seen = tiny_gpt(dropout=0.5), []
     model.stack.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0] == 0))
