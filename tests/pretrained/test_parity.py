@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import torch
+
 from largemodels.pretrained import FAMILIES, parity
 
 

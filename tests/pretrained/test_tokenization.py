@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import tokenizers
 import transformers
+
 from largemodels.gpt import GPT, GPTConfig
 from largemodels.pretrained import load_tokenizer, save
 from largemodels.pretrained.tokenization import read_sentencepiece

@@ -133,7 +133,7 @@ def _family(fields: Fields) -> Family:
             f"{fields.file} does not tell the model_type, as the oldest files do not; add it, one of "
             f"{', '.join(FAMILIES)}"
         )
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise ValueError(
             f"{fields.file}: model_type = {model_type!r} is not implemented here; implemented are {', '.join(FAMILIES)}"
         )

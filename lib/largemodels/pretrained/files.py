@@ -34,6 +34,8 @@ class Source:
     def __init__(self, folder_or_repo_id: str | os.PathLike):
         self.name = os.fspath(folder_or_repo_id)
         self.folder = Path(self.name) if Path(self.name).is_dir() else None
+        self.revision: str | None = None  # of the repository; that of the first file holds for all others
+        self.reachable = True  # until the first attempt fails
         if self.folder is None and not (isinstance(folder_or_repo_id, str) and self._may_be_repository()):
             raise FileNotFoundError(f"there is no folder {self.name}; give the folder that holds {CONFIG}")
 
@@ -48,24 +50,32 @@ class Source:
 
     def first(self, *names: str) -> Path | None:
         """The first of the files called `names` that exists; None if none does."""
+        if self.folder is not None:
+            return next((self.folder / name for name in names if (self.folder / name).is_file()), None)
+        unreachable = None
         for name in names:
-            path = self.folder / name if self.folder is not None else self._download(name)
-            if path is not None and path.exists():
+            try:
+                path = self._download(name)
+            except ConnectionError as error:  # a later one may be there from an earlier download
+                unreachable, self.reachable = error, False
+                continue
+            if path is not None:
+                self.revision = path.parent.name  # a download lies in a folder named after the revision
                 return path
+        if unreachable is not None:
+            raise unreachable
         return None
 
     def _download(self, name: str) -> Path | None:
-        """From the Hub, or from where an earlier download left it; with a progress bar, and resumed if interrupted."""
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import (
-            GatedRepoError,
-            LocalEntryNotFoundError,
-            RemoteEntryNotFoundError,
-            RepositoryNotFoundError,
-        )
+        """The file that an earlier download left; else from the Hub, with a progress bar, resumed if interrupted."""
+        from huggingface_hub import hf_hub_download, try_to_load_from_cache
+        from huggingface_hub.errors import GatedRepoError, RemoteEntryNotFoundError, RepositoryNotFoundError
 
+        left = try_to_load_from_cache(self.name, name, revision=self.revision)
+        if left is not None:  # that a file does not exist is left, too, as something that is no path
+            return Path(left) if isinstance(left, str) else None
         try:
-            return Path(hf_hub_download(self.name, name))
+            return Path(hf_hub_download(self.name, name, revision=self.revision, local_files_only=not self.reachable))
         except RemoteEntryNotFoundError:
             return None
         except GatedRepoError as error:
@@ -77,11 +87,11 @@ class Source:
             raise FileNotFoundError(
                 f"there is no folder {self.name} here and no repository of this name on the Hugging Face Hub"
             ) from error
-        except (LocalEntryNotFoundError, OSError) as error:
+        except OSError as error:
             raise ConnectionError(
                 f"there is no folder {self.name} here and the Hugging Face Hub cannot be reached: on a machine with a "
                 f"network download {CONFIG}, model.safetensors and tokenizer.json from the page of {self.name}, put "
-                f"them into one folder on this machine, and give that folder instead"
+                "them into one folder on this machine, and give that folder instead"
             ) from error
 
 

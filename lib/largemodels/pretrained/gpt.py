@@ -103,6 +103,7 @@ def read_gpt1(fields: Fields, names: Collection[str]) -> GPTConfig:
         tied_head=fields.flag("tie_word_embeddings", True),
         dropout=fields.same(embd_pdrop=fields.number("embd_pdrop", 0.1), resid_pdrop=fields.number("resid_pdrop", 0.1)),
         attention_dropout=fields.number("attn_pdrop", 0.1),
+        scaled_init=False,
     )
 
 
@@ -163,9 +164,9 @@ def read_bands(fields: Fields) -> tuple[int | None, ...]:
         raise ValueError(
             f'{fields.file}: attention_types must look like [[["global", "local"], {num_layers // 2}]], got {types!r}'
         ) from None
-    fields.only(attention_layers=kinds)  # the same, written out
     if len(bands) != num_layers:
-        raise ValueError(f"{fields.file}: attention_types names {len(bands)} blocks, num_layers {num_layers}")
+        raise ValueError(f"{fields.file}: attention_types does not name as many blocks as num_layers = {num_layers}")
+    fields.only(attention_layers=kinds)  # the same, written out
     period = next(n for n in range(1, num_layers + 1) if all(bands[i] == bands[i % n] for i in range(num_layers)))
     return tuple(bands[:period])
 

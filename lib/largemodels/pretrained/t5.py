@@ -50,7 +50,7 @@ def read_tied_head(fields: Fields, names: Collection[str]) -> bool:
     scaled = fields.flag("scale_decoder_outputs", tied)
     if scaled and not tied:
         raise ValueError(
-            f"{fields.file}: scale_decoder_outputs with an output matrix of its own is not implemented here"
+            f"{fields.file}: tie_word_embeddings = false with scale_decoder_outputs = true is not implemented here"
         )
     if not scaled and "lm_head.weight" not in names:
         raise ValueError(

@@ -43,7 +43,7 @@ def load_tokenizer(folder_or_repo_id: str | os.PathLike) -> Tokenizer:
             f"{source.name} holds none of the files that a tokenizer can be made from: tokenizer.json, vocab.txt, "
             "vocab.json with merges.txt, spiece.model"
         )
-    settings_path = source.first(SETTINGS)
+    settings_path = None if path.name == "tokenizer.json" else source.first(SETTINGS)
     settings = read_json(settings_path) if settings_path else {}
     try:
         if path.name == "tokenizer.json":
