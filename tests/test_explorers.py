@@ -3,7 +3,6 @@
 import base64
 import json
 import math
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -164,19 +163,6 @@ def test_the_module_loads_nothing_from_elsewhere():
         assert "http" not in text
         assert "import" not in text.split()
         assert "url(" not in text
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    path = os.environ.get("CHROME") or shutil.which("chromium") or shutil.which("google-chrome")
-    with api.sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        except api.Error as error:
-            pytest.skip(f"no Chromium to run: {error.message.splitlines()[0]}")
-        yield browser
-        browser.close()
 
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>{css}</style>
