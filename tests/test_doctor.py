@@ -153,6 +153,7 @@ def test_verdict(states, verdict):
     assert diagnosis.has_problem == ("problem" in states)
 
 
+@pytest.mark.slow
 def test_exit_status(tmp_path):
     def run(library: Path) -> subprocess.CompletedProcess:
         return subprocess.run(

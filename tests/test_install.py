@@ -324,11 +324,11 @@ def largemodels(*arguments: str, library: Path = COURSE / "lib", cwd: Path = COU
     )
 
 
-def test_commands_have_help():
-    for arguments in ([], ["release"]):
-        process = largemodels(*arguments, "--help")
-        assert process.returncode == 0, process.stderr
-        assert "usage: python -m largemodels" in process.stdout
+@pytest.mark.parametrize("command", [None, "doctor", pytest.param("release", marks=pytest.mark.slow)])
+def test_commands_have_help(command):
+    process = largemodels(*filter(None, [command]), "--help")
+    assert process.returncode == 0, process.stderr
+    assert "usage: python -m largemodels" in process.stdout
 
 
 def test_unknown_arguments_are_refused():
@@ -345,6 +345,7 @@ def test_lab_without_the_course_says_what_to_do(tmp_path):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.slow
 def test_lab_hands_its_options_to_jupyterlab():
     process = largemodels("lab", "--version")
     assert process.stdout.strip() == metadata.version("jupyterlab")
