@@ -89,8 +89,8 @@ def load(
         config = family.read(fields, names.keys())
     except ValueError as error:
         raise error if fields.file in str(error) else ValueError(f"{fields.file}: {error}") from None
-    unknown = [f"{name} = {value!r}" for name, value in fields.unknown().items()]
-    _refuse(unknown, f"{fields.file} has fields that are unknown here, and so not done", strict)
+    strange = [f"{name} = {value!r}" for name, value in fields.unknown().items()]
+    _refuse(strange, f"{fields.file} has fields that are unknown here, and so not done", strict)
 
     rows = list(family.rows(config))
     found = {row.theirs: [names[name] for name in row.find(names)] for row in rows}
