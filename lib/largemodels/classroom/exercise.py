@@ -142,14 +142,21 @@ class Exercise:
         """
         wrong = [i for i, failure in enumerate(failures) if failure]
         first = next(stage for stage in self.stages if any(cases[i].stage == stage.name for i in wrong))
+        in_first = [i for i in wrong if cases[i].stage == first.name]
+
+        def agrees(misconception: Misconception, indices: list[int], select: Callable[[Any], Any] = whole) -> bool:
+            theirs, _, _ = run(misconception.answer, [cases[i] for i in indices], self.seconds)
+            return len(theirs) == len(indices) and all(
+                same(outcomes[i], outcome, select) for i, outcome in zip(indices, theirs, strict=True)
+            )
+
         candidate = None
         for misconception in self.misconceptions:
-            theirs, _, _ = run(misconception.answer, [cases[i] for i in wrong], self.seconds)
-            pairs = [(cases[i], outcomes[i], outcome) for i, outcome in zip(wrong, theirs, strict=False)]
-            if all(same(mine, other) for _, mine, other in pairs):
+            if not agrees(misconception, in_first[:1], first.select):
+                continue  # most misconceptions part from the answer at once, and cost one case
+            if agrees(misconception, wrong):
                 return misconception.message
-            in_first = [(mine, other) for case, mine, other in pairs if case.stage == first.name]
-            if candidate is None and all(same(mine, other, first.select) for mine, other in in_first):
+            if candidate is None and agrees(misconception, in_first, first.select):
                 candidate = misconception.message
         return candidate
 
@@ -230,7 +237,11 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}{line}"
 
 
-def same(one: Outcome, other: Outcome, select: Callable[[Any], Any] = lambda value: value) -> bool:
+def whole(value: Any) -> Any:
+    return value
+
+
+def same(one: Outcome, other: Outcome, select: Callable[[Any], Any] = whole) -> bool:
     """Whether two outcomes are the same mistake, in the part that `select` takes from their values."""
     if one.error or other.error:
         kind = [(outcome.error or "").split(" in the line ")[0] for outcome in (one, other)]
