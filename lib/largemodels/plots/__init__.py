@@ -1,0 +1,64 @@
+"""The course's pictures, drawn with matplotlib in one style: for the screen, for print, and for colour-blind readers.
+
+Every function returns a `Figure` that is already closed in pyplot, so that it shows exactly once as the last line of
+a notebook cell, or draws into the `ax` it is given (see `row` for several side by side). Tensors, arrays and lists are
+all welcome. The style lives in a context around each function: nobody's ``rcParams`` change.
+"""
+
+from .base import (
+    CHINESE_FONTS,
+    COLORS,
+    GREY,
+    INK,
+    LINES,
+    MARKERS,
+    PAPER,
+    SOFT_INK,
+    WIDTH,
+    as_array,
+    chinese_font,
+    row,
+    style,
+)
+from .charts import bars, curves, histogram
+from .matrices import (
+    ANNOTATE_UP_TO,
+    HATCHES,
+    MASK_COLORS,
+    SIGNED_COLORS,
+    WEIGHT_COLORS,
+    attention_lines,
+    check_labels,
+    check_weights,
+    heads,
+    heatmap,
+)
+
+__all__ = [
+    "ANNOTATE_UP_TO",
+    "CHINESE_FONTS",
+    "COLORS",
+    "GREY",
+    "HATCHES",
+    "INK",
+    "LINES",
+    "MARKERS",
+    "MASK_COLORS",
+    "PAPER",
+    "SIGNED_COLORS",
+    "SOFT_INK",
+    "WEIGHT_COLORS",
+    "WIDTH",
+    "as_array",
+    "attention_lines",
+    "bars",
+    "check_labels",
+    "check_weights",
+    "chinese_font",
+    "curves",
+    "heads",
+    "heatmap",
+    "histogram",
+    "row",
+    "style",
+]
