@@ -2,9 +2,18 @@
 
 import argparse
 import sys
+from importlib import import_module
 
 from .doctor import Diagnosis, examine
 from .lab import lab
+
+# Commands that are slow to load and that students hardly need: each module has `add_arguments` and `main`, and is
+# imported when its command is asked for.
+OTHERS = {
+    "release": (".classroom.release", "make the notebooks from their text sources"),
+    "parity": (".pretrained.parity", "compare the models with transformers' on the same weights, in a table"),
+    "plan": (".planner", "plan the training of a large model on paper: arithmetic, memory, layout, days"),
+}
 
 
 def main() -> None:
@@ -13,16 +22,12 @@ def main() -> None:
     # JupyterLab has options of its own, --help among them: all that follows `lab` is for it.
     commands.add_parser("lab", help="open JupyterLab on the front page; options are JupyterLab's", add_help=False)
     commands.add_parser("doctor", help="say whether everything is in order on this machine, and what to do if not")
-    release = commands.add_parser("release", help="make the notebooks from their text sources")
-    if sys.argv[1:2] == ["release"]:  # imported when it is asked for: it is slow to load, and students never need it
-        from .classroom import release as releasing
-
-        releasing.add_arguments(release)
-    parity = commands.add_parser("parity", help="compare the models with transformers' on the same weights, in a table")
-    if sys.argv[1:2] == ["parity"]:
-        from .pretrained import parity as comparing
-
-        comparing.add_arguments(parity)
+    module = None
+    for name, (place, description) in OTHERS.items():
+        command = commands.add_parser(name, help=description, description=description[0].upper() + description[1:])
+        if sys.argv[1:2] == [name]:
+            module = import_module(place, __package__)
+            module.add_arguments(command)
 
     arguments, others = parser.parse_known_args()
     if arguments.command == "lab":
@@ -37,10 +42,7 @@ def main() -> None:
         diagnosis = Diagnosis(tuple(findings))
         print(f"\n{diagnosis.verdict}")
         sys.exit(diagnosis.has_problem)
-    if arguments.command == "release":
-        sys.exit(releasing.main(arguments))
-    if arguments.command == "parity":
-        sys.exit(comparing.main(arguments))
+    sys.exit(module.main(arguments))
 
 
 if __name__ == "__main__":
