@@ -65,8 +65,8 @@ def main() -> None:
             if failed := call(PYTHON, "-m", "ruff", *step, "."):
                 sys.exit(failed)
         if chosen.command == "test":
-            # Whole files stay together, since the tests of one file may share a server. Two workers use both cores.
-            become("-m", "pytest", "-n", "2", "--dist", "loadfile", *arguments)
+            # Two workers use both cores; tests/conftest.py says which tests stay together.
+            become("-m", "pytest", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", *arguments)
 
 
 # --- installing -------------------------------------------------------------------------------------------------------

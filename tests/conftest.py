@@ -8,6 +8,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Tests of one file run on one worker, since they may share a server; those that stand `apart` on any."""
+    for item in items:
+        if not item.get_closest_marker("apart"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 BROWSERS = [
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",

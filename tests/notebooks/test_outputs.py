@@ -16,6 +16,7 @@ WITH_OUTPUTS = [
 
 
 @pytest.mark.slow
+@pytest.mark.apart
 @pytest.mark.parametrize("path", WITH_OUTPUTS)
 def test_stored_outputs_reproduce(path, nbval):
     if differences := nbval(path):
