@@ -1,0 +1,23 @@
+"""Tokenizers: how a text becomes numbers. All have one interface:
+
+    tokenizer = BPE.train(texts, merges=1000, special=["[PAD]", "[MASK]"])
+    ids = tokenizer.encode("a text")     # list of token ids
+    tokenizer.decode(ids)                # "a text"
+    tokenizer.tokens[ids[0]]             # the token with this id
+    tokenizer.id("[MASK]")               # 1: special tokens have the first ids
+    len(tokenizer)                       # how many tokens there are
+
+==============  ==========================================  ===============================
+tokenizer       its tokens                                  what it cannot write
+==============  ==========================================  ===============================
+`Words`         what stands between spaces                  words that it has not seen
+`Characters`    characters                                  characters that it has not seen
+`BPE`           bytes, and frequent sequences of them       (it can write everything)
+==============  ==========================================  ===============================
+"""
+
+from .base import Tokenizer
+from .bpe import BPE
+from .simple import Characters, Words
+
+__all__ = ["BPE", "Characters", "Tokenizer", "Words"]

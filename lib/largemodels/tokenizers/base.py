@@ -1,0 +1,136 @@
+"""What all tokenizers have in common."""
+
+import difflib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+
+class Tokenizer(ABC):
+    """Text to token ids and back.
+
+    A text is only ever text: that it spells "[MASK]" does not make it a special token. A program that wants a special
+    token puts ``tokenizer.id("[MASK]")`` into the list itself.
+
+    Args:
+        tokens: all other tokens, in the order of their ids.
+        special: tokens that stand for no text, such as padding; they have the first ids.
+        unknown: the special token for what the others cannot write, added to `special` if it is not there; None if
+            that is to be an error.
+
+    Attributes:
+        tokens: the token of each id.
+        special, unknown: as given.
+    """
+
+    def __init__(self, tokens: Iterable[str], special: Sequence[str] = (), unknown: str | None = None):
+        self.special, self.unknown = with_unknown(special, unknown), unknown
+        self.tokens = [*self.special, *tokens]
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        if len(self._ids) < len(self.tokens):
+            twice = next(token for token, count in Counter(self.tokens).items() if count > 1)
+            raise ValueError(f"each token needs an id of its own, but {twice!r} stands in the vocabulary twice")
+
+    def __len__(self) -> int:
+        """How many tokens there are: a model's `vocab_size`."""
+        return len(self.tokens)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self)} tokens)"
+
+    def id(self, token: str) -> int:
+        """The id of one token, special ones included.
+
+        Raises:
+            ValueError: there is no such token.
+        """
+        try:
+            return self._ids[token]
+        except KeyError:
+            raise ValueError(
+                f"{token!r} is not a token of this {type(self).__name__} vocabulary{self._near(token)}"
+            ) from None
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text, with no special tokens around them.
+
+        Raises:
+            TypeError: not a string.
+            ValueError: a text that these tokens cannot write, and no `unknown` token to stand for it.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"a text is a str, got {type(text).__name__}; encode several texts one by one")
+        check_characters(text)
+        return self._encode(text)
+
+    def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
+        """The text that the ids stand for. Special tokens but `unknown` are left out, unless `special` is true."""
+        return self._join([self.tokens[i] for i in self._checked(ids) if special or self._is_text(i)])
+
+    @abstractmethod
+    def _encode(self, text: str) -> list[int]:
+        """The ids of a string."""
+
+    @abstractmethod
+    def _join(self, tokens: list[str]) -> str:
+        """The text of some tokens."""
+
+    def _is_text(self, i: int) -> bool:
+        return i >= len(self.special) or self.tokens[i] == self.unknown
+
+    def _checked(self, ids: Iterable[int]) -> list[int]:
+        ids = [int(i) for i in ids]  # a tensor, too
+        for i in ids:
+            if not 0 <= i < len(self):
+                raise ValueError(f"token id {i} is not in the vocabulary of {len(self)} tokens, 0 … {len(self) - 1}")
+        return ids
+
+    def _look_up(self, pieces: Iterable[str], what: str) -> list[int]:
+        """The ids of pieces of a text, none of which may be a special token."""
+        ids = []
+        for piece in pieces:
+            i = self._ids.get(piece, -1)
+            if i < len(self.special):
+                if self.unknown is None:
+                    raise ValueError(
+                        f"the {what} {piece!r} is not in the vocabulary of {len(self)} tokens{self._near(piece)}; train "
+                        "on texts that contain it, or give the tokenizer an unknown token to write instead"
+                    )
+                i = self._ids[self.unknown]
+            ids.append(i)
+        return ids
+
+    def _near(self, token: str) -> str:
+        near = difflib.get_close_matches(token, self.tokens, n=3, cutoff=0.5)
+        return f" (near it: {', '.join(map(repr, near))})" if near else ""
+
+
+def with_unknown(special: Sequence[str], unknown: str | None) -> tuple[str, ...]:
+    """The special tokens, `unknown` among them."""
+    return (*special,) if unknown is None or unknown in special else (*special, unknown)
+
+
+def check_characters(text: str) -> None:
+    """Refuse lone surrogates, halves of a character that only a badly read file leaves behind: no byte can stand for them."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        half = ord(text[error.start])
+        raise ValueError(
+            f"character {error.start} of the text is a lone surrogate (U+{half:04X}), half of a character; "
+            "text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') joins the halves that belong together"
+        ) from None
+
+
+def most_frequent(pieces: Iterable[str], size: int | None, reserved: int) -> list[str]:
+    """The different pieces, the most frequent first and equally frequent ones in alphabetical order.
+
+    With `size`, a vocabulary of that many tokens in all, only as many as are left beside the `reserved` ones.
+    """
+    counts = Counter(pieces)
+    if not counts:
+        raise ValueError("there is nothing to learn a vocabulary from: the texts are empty")
+    if size is not None and size <= reserved:
+        raise ValueError(f"a vocabulary of size={size} has no room beside its {reserved} special tokens")
+    ordered = sorted(counts, key=lambda piece: (-counts[piece], piece))
+    return ordered if size is None else ordered[: size - reserved]
