@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from largemodels.tokenizers import Characters, Words
@@ -21,6 +21,7 @@ def test_characters_lose_nothing(text):
 
 @given(TEXTS)
 def test_words_lose_only_the_kind_of_space(text):
+    assume(not {"<pad>", "<bos>", "<eos>"} & {*text.split()})
     tokenizer = Words.train([text, "a"])
     assert tokenizer.decode(tokenizer.encode(text)) == " ".join(text.split())
 

@@ -12,12 +12,16 @@ tokenizer       its tokens                                  what it cannot write
 ==============  ==========================================  ===============================
 `Words`         what stands between spaces                  words that it has not seen
 `Characters`    characters                                  characters that it has not seen
+`WordPiece`     characters, and frequent sequences of them  characters that it has not seen
 `BPE`           bytes, and frequent sequences of them       (it can write everything)
+`Official`      whatever a published checkpoint has         (it depends)
 ==============  ==========================================  ===============================
 """
 
 from .base import Tokenizer
 from .bpe import BPE
+from .official import Official
 from .simple import Characters, Words
+from .wordpiece import WordPiece
 
-__all__ = ["BPE", "Characters", "Tokenizer", "Words"]
+__all__ = ["BPE", "Characters", "Official", "Tokenizer", "WordPiece", "Words"]

@@ -13,23 +13,26 @@ class Tokenizer(ABC):
     token puts ``tokenizer.id("[MASK]")`` into the list itself.
 
     Args:
-        tokens: all other tokens, in the order of their ids.
-        special: tokens that stand for no text, such as padding; they have the first ids.
-        unknown: the special token for what the others cannot write, added to `special` if it is not there; None if
-            that is to be an error.
+        tokens: all tokens, in the order of their ids.
+        special: those among them that stand for no text, such as padding.
+        unknown: the special token for what the others cannot write; None if that is to be an error.
 
     Attributes:
-        tokens: the token of each id.
-        special, unknown: as given.
+        tokens, special, unknown: as given.
     """
 
     def __init__(self, tokens: Iterable[str], special: Sequence[str] = (), unknown: str | None = None):
-        self.special, self.unknown = with_unknown(special, unknown), unknown
-        self.tokens = [*self.special, *tokens]
+        self.tokens, self.special, self.unknown = list(tokens), tuple(special), unknown
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) < len(self.tokens):
             twice = next(token for token, count in Counter(self.tokens).items() if count > 1)
             raise ValueError(f"each token needs an id of its own, but {twice!r} stands in the vocabulary twice")
+        for token in with_unknown(special, unknown):
+            if token not in self.special or token not in self._ids:
+                raise ValueError(
+                    f"the vocabulary of {len(self)} tokens has no special token {token!r}; leave it out, or take the "
+                    "vocabulary that belongs to it"
+                )
 
     def __len__(self) -> int:
         """How many tokens there are: a model's `vocab_size`."""
@@ -65,7 +68,8 @@ class Tokenizer(ABC):
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
         """The text that the ids stand for. Special tokens but `unknown` are left out, unless `special` is true."""
-        return self._join([self.tokens[i] for i in self._checked(ids) if special or self._is_text(i)])
+        silent = set() if special else {*self.special} - {self.unknown}
+        return self._join([token for token in self._tokens_of(ids) if token not in silent])
 
     @abstractmethod
     def _encode(self, text: str) -> list[int]:
@@ -75,29 +79,25 @@ class Tokenizer(ABC):
     def _join(self, tokens: list[str]) -> str:
         """The text of some tokens."""
 
-    def _is_text(self, i: int) -> bool:
-        return i >= len(self.special) or self.tokens[i] == self.unknown
-
-    def _checked(self, ids: Iterable[int]) -> list[int]:
+    def _tokens_of(self, ids: Iterable[int]) -> list[str]:
         ids = [int(i) for i in ids]  # a tensor, too
         for i in ids:
             if not 0 <= i < len(self):
                 raise ValueError(f"token id {i} is not in the vocabulary of {len(self)} tokens, 0 … {len(self) - 1}")
-        return ids
+        return [self.tokens[i] for i in ids]
 
     def _look_up(self, pieces: Iterable[str], what: str) -> list[int]:
         """The ids of pieces of a text, none of which may be a special token."""
-        ids = []
+        ids, special = [], {*self.special}
         for piece in pieces:
-            i = self._ids.get(piece, -1)
-            if i < len(self.special):
+            if piece not in self._ids or piece in special:
                 if self.unknown is None:
                     raise ValueError(
                         f"the {what} {piece!r} is not in the vocabulary of {len(self)} tokens{self._near(piece)}; train "
                         "on texts that contain it, or give the tokenizer an unknown token to write instead"
                     )
-                i = self._ids[self.unknown]
-            ids.append(i)
+                piece = self.unknown
+            ids.append(self._ids[piece])
         return ids
 
     def _near(self, token: str) -> str:
@@ -122,15 +122,16 @@ def check_characters(text: str) -> None:
         ) from None
 
 
-def most_frequent(pieces: Iterable[str], size: int | None, reserved: int) -> list[str]:
+def most_frequent(pieces: Iterable[str], size: int | None, special: Sequence[str]) -> list[str]:
     """The different pieces, the most frequent first and equally frequent ones in alphabetical order.
 
-    With `size`, a vocabulary of that many tokens in all, only as many as are left beside the `reserved` ones.
+    With `size`, a vocabulary of that many tokens in all, only as many as have room beside the special ones. A piece that
+    spells a special token is left out.
     """
     counts = Counter(pieces)
     if not counts:
         raise ValueError("there is nothing to learn a vocabulary from: the texts are empty")
-    if size is not None and size <= reserved:
-        raise ValueError(f"a vocabulary of size={size} has no room beside its {reserved} special tokens")
-    ordered = sorted(counts, key=lambda piece: (-counts[piece], piece))
-    return ordered if size is None else ordered[: size - reserved]
+    if size is not None and size <= len(special):
+        raise ValueError(f"a vocabulary of size={size} has no room beside its {len(special)} special tokens")
+    ordered = sorted(counts.keys() - {*special}, key=lambda piece: (-counts[piece], piece))
+    return ordered if size is None else ordered[: size - len(special)]

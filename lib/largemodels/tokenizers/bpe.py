@@ -84,7 +84,7 @@ class BPE(Tokenizer):
             if left not in tokens or right not in tokens:
                 raise ValueError(f"the merge of {left!r} and {right!r} comes before the merge that makes one of them")
             tokens[left + right] = None  # once, even if two merges make it
-        super().__init__(tokens, special)
+        super().__init__([*special, *tokens], special)
         self._bytes = [self._ids[character] for character in SHOWN]
         self._ranks = {(self._ids[a], self._ids[b]): rank for rank, (a, b) in reversed([*enumerate(self.merges)])}
         self._known: dict[str, list[int]] = {}  # the ids of the words met so far

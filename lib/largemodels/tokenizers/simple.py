@@ -7,7 +7,7 @@ from .base import Tokenizer, most_frequent, with_unknown
 
 
 class Words(Tokenizer):
-    """A token for each word, where words are what stands between spaces.
+    """A token for each word, where words are what stands between spaces; special tokens have the first ids.
 
     So punctuation that touches a word belongs to it, and a language that puts no spaces between its words has to be
     given some: "我 喜欢 狗". Decoding puts one space between words.
@@ -25,7 +25,8 @@ class Words(Tokenizer):
         special: Sequence[str] = ("<pad>", "<bos>", "<eos>"),
         unknown: str | None = None,
     ):
-        super().__init__(tokens, special, unknown)
+        special = with_unknown(special, unknown)
+        super().__init__([*special, *tokens], special, unknown)
 
     @classmethod
     def train(
@@ -37,7 +38,7 @@ class Words(Tokenizer):
     ) -> Self:
         """All words of the texts; with `size`, which counts the special tokens, too, only the most frequent ones."""
         words = (word for text in texts for word in text.split())
-        return cls(most_frequent(words, size, len(with_unknown(special, unknown))), special, unknown)
+        return cls(most_frequent(words, size, with_unknown(special, unknown)), special, unknown)
 
     def _encode(self, text: str) -> list[int]:
         return self._look_up(text.split(), "word")
@@ -54,13 +55,17 @@ class Characters(Tokenizer):
     (['l', 'e', 'h', 'o'], [2, 3, 0, 1])
     """
 
+    def __init__(self, tokens: Iterable[str], special: Sequence[str] = (), unknown: str | None = None):
+        special = with_unknown(special, unknown)
+        super().__init__([*special, *tokens], special, unknown)
+
     @classmethod
     def train(
         cls, texts: Iterable[str], size: int | None = None, special: Sequence[str] = (), unknown: str | None = None
     ) -> Self:
         """All characters of the texts; with `size`, which counts the special tokens, too, only the most frequent ones."""
         characters = (character for text in texts for character in text)
-        return cls(most_frequent(characters, size, len(with_unknown(special, unknown))), special, unknown)
+        return cls(most_frequent(characters, size, with_unknown(special, unknown)), special, unknown)
 
     def _encode(self, text: str) -> list[int]:
         return self._look_up(text, "character")
