@@ -208,6 +208,26 @@ def test_bfloat16_multiplies_in_bfloat16_and_keeps_float32_weights():
     assert history.loss == pytest.approx(reference.loss, rel=0.1, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("width", "capabilities", "expected"),
+    [
+        (256, {"avx512_bf16": True}, True),
+        (256, {"amx_bf16": True, "avx512_bf16": False}, True),
+        (256, {"avx2": True, "avx512_bf16": False}, False),  # would be emulated, many times slower
+        (128, {"avx512_bf16": True}, False),  # measured: gains nothing
+    ],
+)
+def test_bfloat16_is_chosen_where_it_is_faster(monkeypatch, width, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    model = nn.Sequential(nn.Embedding(300, width), nn.Linear(width, width), nn.Linear(width, 2))
+    assert training.gains_from_bfloat16(model) is expected
+    seen = set()
+    model[1].register_forward_hook(lambda m, x, y: seen.add(y.dtype))
+    batch = torch.zeros(1, 4, dtype=torch.long), torch.zeros(1, 4, dtype=torch.long)
+    training.train(model, lambda step, generator: batch, steps=1, learning_rate=1e-3, progress=False)
+    assert seen == {torch.bfloat16 if expected else torch.float32}
+
+
 def test_a_loss_may_be_anything_that_is_a_sum_and_a_number():
     batch = {"pair": (torch.ones(4, 3), torch.zeros(4)), "name": "any"}
     model = nn.Linear(3, 1)

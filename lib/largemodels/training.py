@@ -116,6 +116,22 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
+def gains_from_bfloat16(model: nn.Module) -> bool:
+    """Whether matrix products in bfloat16 make this model's steps faster where it is now.
+
+    Two things are needed: instructions for it, which CUDA GPUs and some CPUs have, and matrices wide enough that their
+    products outweigh the conversions: 256 is about where, see `docs/performance.md`.
+    """
+    widths = sorted(min(parameter.shape) for parameter in model.parameters() if parameter.dim() == 2)
+    if not widths or widths[len(widths) // 2] < 256:
+        return False
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
 # ----------------------------------------------------------------------------------------------------------- the loop
 
 
@@ -167,7 +183,7 @@ def train(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.98),
     clip: float = 1.0,
-    bfloat16: bool = False,
+    bfloat16: bool | None = None,
     seed: int = 0,
     evaluate: Callable[[nn.Module], float] | None = None,
     evaluate_every: int = 100,
@@ -194,8 +210,8 @@ def train(
         weight_decay: AdamW's, on matrices only: see `decay_groups`.
         betas: AdamW's memory of the gradients and of their squares.
         clip: a gradient that is longer, all parameters taken together, is cut to this length; ``math.inf`` never is.
-        bfloat16: matrix products with 8 bits of precision: faster on GPUs, and for wide models (from about 256) on
-            CPUs that have instructions for it; slower on other CPUs.
+        bfloat16: matrix products with 8 bits of precision; the weights keep their 24. Chosen by `gains_from_bfloat16`
+            unless given.
         seed: of batches and dropout. (The first weights are the model's own affair.)
         evaluate: called every `evaluate_every` steps and after the last, with the model in evaluation mode and
             without gradients; returns a number.
@@ -215,6 +231,7 @@ def train(
     rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
     groups, fused = decay_groups(model, weight_decay), device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(groups, lr=rate(0), betas=betas, fused=fused)
+    bfloat16 = gains_from_bfloat16(model) if bfloat16 is None else bfloat16
     settings = {"seed": seed, "weight_decay": weight_decay, "betas": tuple(betas), "clip": clip, "bfloat16": bfloat16}
     processes = Processes(device)
     history = History()
