@@ -7,14 +7,17 @@ and a slider is answered at once, where redrawing a matplotlib figure takes a se
 from largemodels.explorers.encodings import EncodingExplorer, encoding_explorer
 from largemodels.explorers.heads import HeadView, head_explorer
 from largemodels.explorers.masks import MaskPainter
+from largemodels.explorers.sampling import SamplingExplorer, sampling_explorer
 from largemodels.explorers.shots import ShotsExplorer, shots_explorer
 
 __all__ = [
     "EncodingExplorer",
     "HeadView",
     "MaskPainter",
+    "SamplingExplorer",
     "ShotsExplorer",
     "encoding_explorer",
     "head_explorer",
+    "sampling_explorer",
     "shots_explorer",
 ]
