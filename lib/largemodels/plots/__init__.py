@@ -33,6 +33,7 @@ from .matrices import (
     heads,
     heatmap,
 )
+from .timeline import Era, Model, timeline
 
 __all__ = [
     "ANNOTATE_UP_TO",
@@ -49,6 +50,8 @@ __all__ = [
     "SOFT_INK",
     "WEIGHT_COLORS",
     "WIDTH",
+    "Era",
+    "Model",
     "as_array",
     "attention_lines",
     "bars",
@@ -61,4 +64,5 @@ __all__ = [
     "histogram",
     "row",
     "style",
+    "timeline",
 ]
