@@ -117,6 +117,8 @@ def test_little_variety_means_few_tasks():
     codes = {TOKENIZER.id(word) for word in tasks.CODE_WORDS}
     answers = {y for text in texts.tolist() for x, y in zip(text[1::2], text[2::2], strict=True) if x == dog}
     assert len(answers & codes) == 2
+    asked = tasks.prompts("code", 8, 300, seed=9, split="train", variety=2).tokens.tolist()
+    assert {y for text in asked for x, y in zip(text[1:-1:2], text[2:-1:2], strict=True) if x == dog} == answers & codes
 
 
 def test_batches_ask_for_the_next_token():

@@ -121,15 +121,28 @@ _KIND = torch.tensor([kind for kind, words in enumerate(KINDS.values()) for _ in
 # -------------------------------------------------------------------------------------------------------------- tasks
 
 
-def tables(family: str, n: int, split: Split, generator: torch.Generator) -> Tensor:
+def tables(family: str, n: int, split: Split, generator: torch.Generator, *, variety: int | None = None) -> Tensor:
     """`n` tasks of a family: the id of the answer to each word, ``(n, words)``.
+
+    Args:
+        family: a key of `DESCRIPTIONS`.
+        n: how many.
+        split: from which side; "train" and "test" have no code and no sorting in common.
+        generator: draws them.
+        variety: how many different tasks of this family there are in the world, the same for every generator; no limit
+            unless given.
 
     Raises:
         ValueError: an unknown family or split.
     """
     if split not in ("train", "test"):
         raise ValueError(f'a split is "train" or "test", got {split!r}')
-    return _choice(_TABLES, family)(n, split, generator)
+    if family not in _TABLES:
+        raise ValueError(f"no family of tasks is called {family!r}; choose one of {', '.join(_TABLES)}")
+    if variety is None:
+        return _TABLES[family](n, split, generator)
+    world = _TABLES[family](variety, split, seeded(variety))
+    return world[torch.randint(variety, (n,), generator=generator)]
 
 
 def _translations(n: int, split: Split, generator: torch.Generator) -> Tensor:
@@ -169,12 +182,6 @@ def _held_out(table: Tensor) -> Tensor:
     return hashed % HELD_OUT == 0
 
 
-def _choice(options: dict, name: str):
-    if name not in options:
-        raise ValueError(f"no family of tasks is called {name!r}; choose one of {', '.join(options)}")
-    return options[name]
-
-
 # ------------------------------------------------------------------------------------------------ training and testing
 
 MIXTURE = {"translate": 0.2, "code": 0.4, "sort": 0.4}
@@ -186,18 +193,13 @@ def training_sequences(n: int, generator: torch.Generator, *, lines: int = 16, v
     Families are mixed as in `MIXTURE`. The words of a text are drawn, with repetition, from `WORDS_IN_PROMPT`.
 
     Args:
-        variety: how many different codes, and how many different sortings, there are in the world; no limit unless
-            given.
+        variety: how many different tasks of each family there are, see `tables`.
     """
     family = torch.multinomial(torch.tensor([*MIXTURE.values()]), n, replacement=True, generator=generator)
     table = torch.empty(n, len(WORDS), dtype=torch.long)
     for number, name in enumerate(MIXTURE):
-        rows = (family == number).nonzero()[:, 0]
-        if variety is None:
-            table[rows] = tables(name, len(rows), "train", generator)
-        else:
-            world = tables(name, variety, "train", seeded(variety))
-            table[rows] = world[torch.randint(variety, (len(rows),), generator=generator)]
+        rows = family == number
+        table[rows] = tables(name, int(rows.sum()), "train", generator, variety=variety)
     pick = torch.randint(WORDS_IN_PROMPT, (n, lines), generator=generator)
     word = _shuffled_words(n, generator).gather(1, pick)
     described = torch.rand(n, generator=generator) < 0.5
@@ -240,6 +242,7 @@ def prompts(
     split: Split = "test",
     described: bool = True,
     shuffled: bool = False,
+    variety: int | None = None,
 ) -> Prompts:
     """`n` prompts with `shots` examples of different words, each prompt with a task of its own.
 
@@ -255,6 +258,7 @@ def prompts(
         described: whether the prompt begins with the description.
         shuffled: the control: each example gets the answer of an example in another prompt. What the answers look like
             stays, what they have to do with the words is gone.
+        variety: how many different tasks there are, see `tables`.
 
     Raises:
         ValueError: an unknown family or split, more examples than words, fewer than two prompts to shuffle.
@@ -264,7 +268,7 @@ def prompts(
     if shuffled and n < 2:
         raise ValueError(f"answers are exchanged between prompts, so there must be at least 2 to shuffle, got n={n}")
     generator = seeded(seed)
-    table = tables(family, n, split, generator)
+    table = tables(family, n, split, generator, variety=variety)
     order = _shuffled_words(n, generator)
     word = order[:, :shots]
     number = torch.randint(WORDS_IN_PROMPT, (n,), generator=generator)  # which of its words a code is asked
