@@ -21,6 +21,7 @@ from .base import (
     style,
 )
 from .charts import bars, curves, histogram
+from .families import Family, families
 from .matrices import (
     ANNOTATE_UP_TO,
     HATCHES,
@@ -51,6 +52,7 @@ __all__ = [
     "WEIGHT_COLORS",
     "WIDTH",
     "Era",
+    "Family",
     "Model",
     "as_array",
     "attention_lines",
@@ -59,6 +61,7 @@ __all__ = [
     "check_weights",
     "chinese_font",
     "curves",
+    "families",
     "heads",
     "heatmap",
     "histogram",
