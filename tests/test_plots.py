@@ -44,6 +44,7 @@ DRAWINGS = {
         {"Dogs": 0.8, "balls": 0.1}, ylabel="probability", annotate=".2f", chance=0.5, **ax
     ),
     "horizontal bars": lambda **ax: plots.bars({"很长的标签": 0.8, "b": 0.1}, horizontal=True, chance=0.5, **ax),
+    "strips": lambda **ax: plots.strips({"text": LONG * 2, "hidden": [("a", "mask")]}, title="strips", **ax),
     "histogram": lambda **ax: plots.histogram({"a": [1, 2, 2], "b": [2, 3, 3]}, xlabel="score", **ax),
 }
 DRAWINGS_OF_THEIR_OWN = {

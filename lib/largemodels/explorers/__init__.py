@@ -4,6 +4,7 @@ They are drawn in the browser by plain ES modules (no build step, no network), s
 and a slider is answered at once, where redrawing a matplotlib figure takes a second.
 """
 
+from largemodels.explorers.corruptions import CorruptionExplorer, corruption_explorer
 from largemodels.explorers.encodings import EncodingExplorer, encoding_explorer
 from largemodels.explorers.heads import HeadView, head_explorer
 from largemodels.explorers.masks import MaskPainter
@@ -11,11 +12,13 @@ from largemodels.explorers.sampling import SamplingExplorer, sampling_explorer
 from largemodels.explorers.shots import ShotsExplorer, shots_explorer
 
 __all__ = [
+    "CorruptionExplorer",
     "EncodingExplorer",
     "HeadView",
     "MaskPainter",
     "SamplingExplorer",
     "ShotsExplorer",
+    "corruption_explorer",
     "encoding_explorer",
     "head_explorer",
     "sampling_explorer",

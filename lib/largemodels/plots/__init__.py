@@ -34,6 +34,7 @@ from .matrices import (
     heads,
     heatmap,
 )
+from .strips import strips
 from .timeline import Era, Model, timeline
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "heatmap",
     "histogram",
     "row",
+    "strips",
     "style",
     "timeline",
 ]
