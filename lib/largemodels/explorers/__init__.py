@@ -5,6 +5,7 @@ and a slider is answered at once, where redrawing a matplotlib figure takes a se
 """
 
 from largemodels.explorers.corruptions import CorruptionExplorer, corruption_explorer
+from largemodels.explorers.decoding import DecodingExplorer, decoding_explorer
 from largemodels.explorers.encodings import EncodingExplorer, encoding_explorer
 from largemodels.explorers.heads import HeadView, head_explorer
 from largemodels.explorers.masks import MaskPainter
@@ -13,12 +14,14 @@ from largemodels.explorers.shots import ShotsExplorer, shots_explorer
 
 __all__ = [
     "CorruptionExplorer",
+    "DecodingExplorer",
     "EncodingExplorer",
     "HeadView",
     "MaskPainter",
     "SamplingExplorer",
     "ShotsExplorer",
     "corruption_explorer",
+    "decoding_explorer",
     "encoding_explorer",
     "head_explorer",
     "sampling_explorer",

@@ -36,6 +36,7 @@ from .matrices import (
 )
 from .strips import strips
 from .timeline import Era, Model, timeline
+from .trees import beam_tree
 
 __all__ = [
     "ANNOTATE_UP_TO",
@@ -58,6 +59,7 @@ __all__ = [
     "as_array",
     "attention_lines",
     "bars",
+    "beam_tree",
     "check_labels",
     "check_weights",
     "chinese_font",
