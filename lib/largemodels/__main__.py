@@ -12,6 +12,7 @@ from .lab import lab
 OTHERS = {
     "release": (".classroom.release", "make the notebooks from their text sources"),
     "parity": (".pretrained.parity", "compare the models with transformers' on the same weights, in a table"),
+    "bench": (".bench.command", "measure the library's speed beside what one would use instead"),
     "plan": (".planner", "plan the training of a large model on paper: arithmetic, memory, layout, days"),
 }
 
