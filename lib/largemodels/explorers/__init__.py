@@ -4,6 +4,7 @@ They are drawn in the browser by plain ES modules (no build step, no network), s
 and a slider is answered at once, where redrawing a matplotlib figure takes a second.
 """
 
+from largemodels.explorers.blanks import BlankExplorer, blank_explorer
 from largemodels.explorers.corruptions import CorruptionExplorer, corruption_explorer
 from largemodels.explorers.decoding import DecodingExplorer, decoding_explorer
 from largemodels.explorers.encodings import EncodingExplorer, encoding_explorer
@@ -13,6 +14,7 @@ from largemodels.explorers.sampling import SamplingExplorer, sampling_explorer
 from largemodels.explorers.shots import ShotsExplorer, shots_explorer
 
 __all__ = [
+    "BlankExplorer",
     "CorruptionExplorer",
     "DecodingExplorer",
     "EncodingExplorer",
@@ -20,6 +22,7 @@ __all__ = [
     "MaskPainter",
     "SamplingExplorer",
     "ShotsExplorer",
+    "blank_explorer",
     "corruption_explorer",
     "decoding_explorer",
     "encoding_explorer",

@@ -76,6 +76,7 @@ class WordPiece(Tokenizer):
         super().__init__(tokens, special, unknown)
         self.lowercase = lowercase
         self._pieces = self._ids.keys() - {*self.special}
+        self._known: dict[str, list[int]] = {}  # the ids of the words met so far
 
     @classmethod
     def train(
@@ -116,7 +117,12 @@ class WordPiece(Tokenizer):
         return cls(tokens, special, unknown, lowercase)
 
     def _encode(self, text: str) -> list[int]:
-        return [self._ids[piece] for word in split_words(normalize(text, self.lowercase)) for piece in self._cut(word)]
+        ids = []
+        for word in split_words(normalize(text, self.lowercase)):
+            if word not in self._known:
+                self._known[word] = [self._ids[piece] for piece in self._cut(word)]
+            ids += self._known[word]
+        return ids
 
     def _cut(self, word: str) -> list[str]:
         """The longest piece that the vocabulary has, then the longest one of what is left; or [UNK] for all of it."""
