@@ -5,6 +5,7 @@ from typing import Any
 
 from .exercises import exercises
 from .progress import Progress, remember
+from .ready_made import ready_made_name
 from .report import Report
 
 __all__ = ["check", "exercises", "progress"]
@@ -21,7 +22,8 @@ def check(answer: Any, exercise: str | None = None) -> Report:
         ValueError: the answer cannot be matched to an exercise.
     """
     chosen = exercises[_find(answer) if exercise is None else _known(exercise)]
-    report = chosen.grade(answer)
+    name = ready_made_name(answer, chosen.refused)
+    report = chosen.refuse(name) if name else chosen.grade(answer)
     remember(chosen, report)
     return report
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 RTOL, ATOL = 1e-4, 1e-5  # float32 rounding through a few matrix products of order 1
+LARGEST = 4_000_000  # numbers in one tensor
 
 
 def plain(value: Any) -> Any:
     """Tensors, numbers, strings and nestings of them, copied and free of gradients; TypeError for anything else."""
     if isinstance(value, Tensor):
-        return value.detach().cpu().clone()
+        return _plain_tensor(value)
     if value is None or isinstance(value, str | bool):
         return value
     if isinstance(value, numbers.Number):
@@ -25,6 +26,19 @@ def plain(value: Any) -> Any:
     if hasattr(value, "__array__"):  # numpy arrays and scalars
         return torch.as_tensor(value).clone()
     raise TypeError(f"a value of type {type(value).__name__}")
+
+
+def _plain_tensor(value: Tensor) -> Tensor:
+    """Dense numbers in memory, or a TypeError that says what they are instead."""
+    if value.is_meta:
+        raise TypeError("a tensor on the meta device, which has a shape and no numbers")
+    if value.layout != torch.strided:
+        raise TypeError(f"a sparse tensor ({value.layout})")
+    if value.is_quantized:
+        raise TypeError(f"a quantised tensor ({value.dtype})")
+    if value.numel() > LARGEST:
+        raise TypeError(f"a tensor of {value.numel():,} numbers, far more than any exercise asks for")
+    return value.detach().cpu().clone()
 
 
 def shape_difference(seen: Any, expected: Any) -> str | None:
@@ -73,6 +87,8 @@ def difference(seen: Any, expected: Any) -> str | None:
 
 
 def _value_difference(seen: Tensor, expected: Tensor) -> str | None:
+    if seen.is_complex() and not expected.is_complex():
+        return "complex numbers, where real ones are expected"
     seen, expected = (t.to(torch.complex128 if t.is_complex() else torch.float64) for t in (seen, expected))
     wrong = ~torch.isclose(seen, expected, rtol=RTOL, atol=ATOL, equal_nan=True)
     if not wrong.any():

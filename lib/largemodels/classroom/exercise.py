@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 
 from .comparing import difference, plain, shape_difference
+from .ready_made import ReadyMade, library_parts, refused, torch_parts
 from .report import Report, StageResult
 from .running import run_limited
 
@@ -75,15 +76,24 @@ class Exercise:
     alternatives: tuple = ()
     given: Any = None  # for kind "repair": an answer that does what the given code does
     options: Mapping[str, str] = field(default_factory=dict)  # letter → text, for kind "choose"
+    ready_made: tuple[str, ...] | None = None  # what an answer may not call; None: whatever the reference is made of
     seconds: float = 5.0  # for all cases together
 
     @property
     def points(self) -> float:
         return sum(stage.points for stage in self.stages)
 
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Dotted names of the library's and PyTorch's own versions of what is to be written here."""
+        if self.ready_made is not None:
+            return self.ready_made
+        parts = library_parts(self.reference)
+        return parts + torch_parts(parts)
+
     def grade(self, answer: Any, seed: int = 0) -> Report:
         """Run `answer` on the cases of `seed` and say what it is worth; whatever it does, this returns a report."""
-        if _is_blank(answer):
+        if is_blank(answer):
             return self._not_attempted()
         if self.cases is not None and not callable(answer):
             return self._wrong(f"this exercise asks for a function, got {answer!r} ({type(answer).__name__})")
@@ -91,23 +101,39 @@ class Exercise:
             answer = str(answer).strip().upper()
             if answer not in self.options:
                 return self._wrong(f"choose one of the letters {', '.join(self.options)}; got {answer!r}")
-        cases = self._cases(seed)
-        outcomes, in_time, printed = run(answer, cases, self.seconds)
-        if not in_time and not outcomes:
+        cases = self.cases_of(seed)
+        with refused(self.refused):
+            outcomes, _, printed = run(answer, cases, self.seconds)
+        return self.judge(cases, outcomes, printed)
+
+    def judge(
+        self, cases: list[Case], outcomes: list["Outcome"], printed: str = "", run: Callable | None = None
+    ) -> Report:
+        """The verdict on what an answer gave on `cases`; fewer outcomes than cases: it was stopped.
+
+        `run` may be a function like this module's that remembers what the reference and the misconceptions gave.
+        """
+        run = run or globals()["run"]
+        if not outcomes:
             return self._wrong(self._too_slow(), printed=printed)
-        if outcomes and not outcomes[0].attempted:
+        if not outcomes[0].attempted:
             return self._not_attempted()
-        outcomes += [Outcome(error=self._too_slow())] * (len(cases) - len(outcomes))
+        outcomes = outcomes + [Outcome(error=self._too_slow())] * (len(cases) - len(outcomes))
         if self.given is not None and all(map(same, outcomes, run(self.given, cases, self.seconds)[0])):
             return self._not_attempted("Nothing is repaired yet: this gives what the code that you were given gives.")
-        return self._judge(cases, outcomes, printed)
+        return self._judge(cases, outcomes, printed, run)
 
-    def _cases(self, seed: int) -> list[Case]:
+    def refuse(self, name: str) -> Report:
+        """The verdict on an answer that is `name` itself."""
+        return self._wrong(f"your answer is `{name}`, which is what this exercise asks you to write")
+
+    def cases_of(self, seed: int) -> list[Case]:
+        """The calls of an answer; for a plain value, one for each stage."""
         if self.cases is None:
             return [Case(stage.name) for stage in self.stages]
         return list(self.cases(seed))
 
-    def _judge(self, cases: list[Case], outcomes: list[Outcome], printed: str) -> Report:
+    def _judge(self, cases: list[Case], outcomes: list[Outcome], printed: str, run: Callable) -> Report:
         expected, _, _ = run(self.reference, cases, self.seconds)
         failures = [self._failure(*triple) for triple in zip(cases, outcomes, expected, strict=True)]
         results, first = [], ""
@@ -120,7 +146,7 @@ class Exercise:
                 first = f"{stage.title}: {wrong[0]}." + (f"\nWhere to look: {stage.look}" if stage.look else "")
         if not first:
             return self._report("passed", self.success, tuple(results), printed)
-        message = self._diagnosis(cases, outcomes, failures) or first
+        message = self._diagnosis(cases, outcomes, failures, run) or first
         return self._report("wrong", message, tuple(results), printed)
 
     def _failure(self, case: Case, seen: Outcome, expected: Outcome) -> str | None:
@@ -134,7 +160,9 @@ class Exercise:
         stage = self._stage(case.stage)
         return stage.compare(stage.select(seen.value), stage.select(expected.value))
 
-    def _diagnosis(self, cases: list[Case], outcomes: list[Outcome], failures: list[str | None]) -> str | None:
+    def _diagnosis(
+        self, cases: list[Case], outcomes: list[Outcome], failures: list[str | None], run: Callable
+    ) -> str | None:
         """The message of the misconception that goes wrong in the same way.
 
         Best is one with the same result in every case that failed; else one with the same result in the first stage
@@ -187,7 +215,7 @@ def run(answer: Any, cases: list[Case], seconds: float) -> tuple[list[Outcome], 
         with torch.random.fork_rng(devices=[]):  # an answer that draws random numbers leaves the notebook's alone
             for case in cases:
                 torch.manual_seed(0)
-                outcomes.append(_call(answer, case))
+                outcomes.append(call(answer, case))
                 if not outcomes[-1].attempted:
                     break
 
@@ -195,7 +223,8 @@ def run(answer: Any, cases: list[Case], seconds: float) -> tuple[list[Outcome], 
     return list(outcomes), in_time, printed
 
 
-def _call(answer: Any, case: Case) -> Outcome:
+def call(answer: Any, case: Case) -> Outcome:
+    """One call of an answer, with copies of the arguments; a plain value is its own outcome."""
     if not callable(answer):
         return _value_outcome(answer)
     arguments = copy.deepcopy(case.arguments)
@@ -203,6 +232,8 @@ def _call(answer: Any, case: Case) -> Outcome:
         value = answer(*arguments)
     except NotImplementedError:
         return Outcome(attempted=False)
+    except ReadyMade as error:
+        return Outcome(error=str(error))
     except (Exception, SystemExit) as error:
         return Outcome(error=f"your code stopped with {_describe(error)}")
     if value is None:
@@ -216,10 +247,10 @@ def _call(answer: Any, case: Case) -> Outcome:
     return Outcome(outcome.value, outcome.error, changed=changed)
 
 
-def _is_blank(answer: Any) -> bool:
+def is_blank(answer: Any) -> bool:
     """None, ``...``, or a tuple of nothing else: what stands in an exercise before it is answered."""
     if isinstance(answer, tuple) and answer:
-        return all(map(_is_blank, answer))
+        return all(map(is_blank, answer))
     return answer is None or answer is Ellipsis
 
 

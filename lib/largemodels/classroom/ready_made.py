@@ -1,0 +1,149 @@
+"""What an exercise asks to write, ready made: an answer that calls it is told so.
+
+The rule serves honest people, in the notebook and when grading: it finds calls, by whatever name. Someone who copies
+the library's source into a cell calls nothing; a report on identical answers is for that.
+"""
+
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+_NN, _F = "torch.nn.", "torch.nn.functional."
+PYTORCH = {  # PyTorch's version of a part of the library, where it has one
+    "attention.scaled_dot_product_attention": (_F + "scaled_dot_product_attention",),
+    "attention.MultiHeadAttention": (
+        _NN + "MultiheadAttention",
+        _F + "multi_head_attention_forward",
+        _F + "scaled_dot_product_attention",
+    ),
+    "blocks.LayerNorm": (_NN + "LayerNorm", _F + "layer_norm", "torch.layer_norm"),
+    "blocks.RMSNorm": (_NN + "RMSNorm", _F + "rms_norm", "torch.rms_norm"),
+    "blocks.Block": (_NN + "TransformerEncoderLayer", _NN + "TransformerDecoderLayer"),
+    "transformer.Transformer": (_NN + "Transformer",),
+}
+
+
+class ReadyMade(BaseException):
+    """An answer called what it was asked to write; ``except Exception`` in that answer lets it through."""
+
+
+def library_parts(reference: Any) -> tuple[str, ...]:
+    """The dotted names of the library's functions and classes that a reference is made of.
+
+    A reference is such a function itself, or a few lines around some; helpers of the exercises' own modules are
+    followed.
+    """
+    found, seen = set(), set()
+
+    def visit(value: Any) -> None:
+        value = value.func if isinstance(value, functools.partial) else value
+        module = getattr(value, "__module__", None) or ""
+        if _is_library(module) and isinstance(value, FunctionType | type):
+            found.add(f"{module}.{value.__qualname__.split('.')[0]}")
+        elif (
+            module.startswith("largemodels.classroom.exercises")
+            and isinstance(value, FunctionType)
+            and value not in seen
+        ):
+            seen.add(value)
+            for used in _used(value):
+                visit(used)
+
+    visit(reference)
+    return tuple(sorted(found))
+
+
+def torch_parts(parts: tuple[str, ...]) -> tuple[str, ...]:
+    """What PyTorch has ready for the same `parts`."""
+    return tuple(name for part in parts for name in PYTORCH.get(part.removeprefix("largemodels."), ()))
+
+
+def _used(function: FunctionType) -> Iterator[Any]:
+    """The global and enclosed values that a function's code names; of a module those of its attributes."""
+    names = [name for code in _codes(function.__code__) for name in code.co_names]
+    for name in names:
+        value = function.__globals__.get(name)
+        if isinstance(value, ModuleType):
+            yield from (getattr(value, attribute, None) for attribute in names)
+        else:
+            yield value
+    for cell in function.__closure__ or ():
+        yield cell.cell_contents
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
+
+
+def _is_library(module: str) -> bool:
+    return module.startswith("largemodels.") and not module.startswith("largemodels.classroom")
+
+
+@contextmanager
+def refused(names: tuple[str, ...]) -> Iterator[list[str]]:
+    """Inside, a call of one of `names` from an answer raises `ReadyMade`; yields the names that were called so far.
+
+    Calls from within the library and PyTorch go through: an answer may be handed a model that is made of them, and the
+    exercises' own wrong answers are often the library's function with a twist.
+    """
+    calls: list[str] = []
+    undo: list[Callable[[], None]] = []
+    try:
+        for name in names:
+            undo += _refuse(name, calls)
+        yield calls
+    finally:
+        for step in reversed(undo):
+            step()
+
+
+def ready_made_name(answer: Any, names: tuple[str, ...]) -> str | None:
+    """The name under which `answer` itself is ready made, if it is."""
+    answer = answer.func if isinstance(answer, functools.partial) else answer
+    answer = getattr(answer, "__wrapped__", answer)
+    return next((name for name in names if answer is _original(name)), None)
+
+
+def _original(name: str) -> Any:
+    found = _find(name)
+    return getattr(found, "__wrapped__", found)
+
+
+def _refuse(name: str, calls: list[str]) -> list[Callable[[], None]]:
+    original = _find(name)
+    if inspect.isclass(original):  # everyone has the same class in hand, by whatever name
+        before = original.__init__
+        original.__init__ = _guard(before, name, calls)
+        return [functools.partial(setattr, original, "__init__", before)]
+    guard, undo = _guard(original, name, calls), []
+    for module in [*sys.modules.values()]:
+        for alias, value in [*getattr(module, "__dict__", {}).items()]:
+            if value is original:
+                undo.append(functools.partial(setattr, module, alias, original))
+                setattr(module, alias, guard)
+    return undo
+
+
+def _find(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _guard(original: Callable, name: str, calls: list[str]) -> Callable:
+    @functools.wraps(original)
+    def guard(*args: Any, **kwargs: Any) -> Any:
+        caller = sys._getframe(1).f_globals.get("__name__", "")
+        if caller.startswith(("largemodels.", "torch.")):
+            return original(*args, **kwargs)
+        calls.append(name)
+        raise ReadyMade(f"your code calls `{name}`, which is what this exercise asks you to write")
+
+    return guard
