@@ -57,12 +57,14 @@ def test_nothing_follows_in_the_future_and_nothing_at_the_first_place():
 
 def test_previous_token_score():
     n = 6
-    back = torch.eye(n).roll(-1, 1)
-    back[0], back[-1] = torch.eye(n)[0], torch.eye(n)[n - 2]
     shifted = torch.eye(n).roll(1, 0)
     shifted[0] = torch.eye(n)[0]
     assert previous_token_score(shifted[None, None]).item() == 1
     assert previous_token_score(torch.eye(n)[None, None]).item() == 0
+    mixed = torch.where(torch.arange(n)[:, None] >= 4, shifted, torch.eye(n))[None, None]
+    assert previous_token_score(mixed).item() == pytest.approx(2 / 5)
+    assert previous_token_score(mixed, torch.arange(n) >= 4).item() == 1
+    assert previous_token_score(mixed, torch.arange(n) < 4).item() == 0
 
 
 @pytest.mark.parametrize(("layer", "head"), [(0, 0), (1, 2)])

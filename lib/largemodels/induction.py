@@ -49,9 +49,17 @@ def induction_score(weights: Tensor, tokens: Tensor, positions: Tensor | None = 
     return attended.transpose(0, 1)[:, counts].mean(dim=-1)
 
 
-def previous_token_score(weights: Tensor) -> Tensor:
-    """How much a head attends to the token just before, ``(batch, heads, query, key)`` to ``(heads,)``."""
-    return weights.diagonal(offset=-1, dim1=-2, dim2=-1).mean(dim=(0, 2))
+def previous_token_score(weights: Tensor, positions: Tensor | None = None) -> Tensor:
+    """How much a head attends to the token just before, ``(batch, heads, query, key)`` to ``(heads,)``.
+
+    Args:
+        weights: attention weights of one layer.
+        positions: boolean ``(length,)``, which queries count; all but the first unless given.
+    """
+    before = weights.diagonal(offset=-1, dim1=-2, dim2=-1)  # (batch, heads, query − 1)
+    if positions is not None:
+        before = before[..., positions[1:]]
+    return before.mean(dim=(0, 2))
 
 
 def without_head(model: GPT, layer: int, head: int) -> GPT:
