@@ -11,6 +11,7 @@ from .lab import lab
 # imported when its command is asked for.
 OTHERS = {
     "release": (".classroom.release", "make the notebooks from their text sources"),
+    "grade": (".classroom.grading.command", "grade a class: a folder of submissions, or the zip of an LMS"),
     "parity": (".pretrained.parity", "compare the models with transformers' on the same weights, in a table"),
     "bench": (".bench.command", "measure the library's speed beside what one would use instead"),
     "plan": (".planner", "plan the training of a large model on paper: arithmetic, memory, layout, days"),
