@@ -220,6 +220,8 @@ def test_bad_input_is_refused_clearly():
         model(torch.zeros(2, 13, dtype=torch.long), good)
     with pytest.raises(ValueError, match="13 positions are needed"):
         model(good, torch.zeros(2, 13, dtype=torch.long))
+    with pytest.raises(ValueError, match="the source is empty"):
+        model(good[:, :0], good)
     with pytest.raises(ValueError, match="token id 17 is not in the vocabulary of 17"):
         model(good + 17, good)
     with pytest.raises(ValueError, match="does not broadcast"):

@@ -429,6 +429,8 @@ class EncoderDecoder(nn.Module):
         self, source: Tensor, source_mask: Tensor | None = None, *, return_weights: bool = False
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Token ids ``(batch, source)`` to the memory that the decoder reads, ``(batch, source, d_model)``."""
+        if source.shape[-1] == 0:
+            raise ValueError("the source is empty: give it at least the token that ends every sentence")
         bias = self.source_bias(source.shape[1])
         found = self.encoder(self.embed_source(source), mask=source_mask, bias=bias, return_weights=return_weights)
         return found[:2] if return_weights else found

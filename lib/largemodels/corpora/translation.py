@@ -10,6 +10,7 @@ question word in place, 不 and 没 deny different things, and articles and plur
 
 import hashlib
 import random
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,14 +67,16 @@ CONSTRUCTIONS = {
     "existence": "there is …: the place comes first, with 有",
 }
 
-# Pairs of constructions that never meet in a training sentence, only in a test sentence.
+# Constructions that never meet in a training sentence, only in a test sentence: two of them, or three of which any two
+# are known together. (Hold out all of relative + negation, and a model concludes that where there is a relative clause
+# nothing is ever denied: then it is the data that are wrong.)
 HELD_OUT_CONSTRUCTIONS = (
-    frozenset({"relative", "negation"}),
-    frozenset({"possessive", "yes-no question"}),
     frozenset({"measure", "where question"}),
-    frozenset({"relative", "future"}),
-    frozenset({"place", "modal"}),
-    frozenset({"possessive", "comparison"}),
+    frozenset({"possessive", "comparison", "measure"}),
+    frozenset({"relative", "negation", "measure"}),
+    frozenset({"relative", "future", "adjective"}),
+    frozenset({"place", "modal", "adjective"}),
+    frozenset({"possessive", "yes-no question", "adjective"}),
 )
 HELD_OUT_SHARE = 12  # one in so many pairs of a verb and its object, or a noun and its adjective
 
@@ -100,8 +103,9 @@ def translation_pairs(
 ) -> list[Pair]:
     """`n` different sentence pairs.
 
-    The lecture's *Dogs like balls* is the first training sentence. Test sentences each contain something that no training sentence has: a verb with an object, a noun with an
-    adjective, or two constructions, that have never been seen together. Their words are all known from training.
+    The lecture's *Dogs like balls* is the first training sentence. Test sentences each contain something that no
+    training sentence has: a verb with an object, a noun with an adjective, or two or three constructions, that have
+    never been seen together (see `HELD_OUT_CONSTRUCTIONS`). Their words are all known from training.
 
     Args:
         n: how many.
@@ -147,6 +151,15 @@ def read_pairs(path: str | Path) -> list[Pair]:
     if wrong:
         raise ValueError(f"{path}: expected English, one tab, Chinese, but found\n" + "\n".join(wrong))
     return pairs
+
+
+def as_words(sentence: str) -> str:
+    """An English sentence as `tokenizers.Words` wants it: in small letters, with spaces before 's and punctuation.
+
+    >>> as_words("The teacher's dog likes balls.")
+    "the teacher 's dog likes balls ."
+    """
+    return " ".join(re.sub(r"('s\b|[.,?!])", r" \1 ", sentence.lower().replace("’", "'")).split())
 
 
 LECTURE = Pair("Dogs like balls .", "狗 喜欢 球 。")
@@ -234,7 +247,8 @@ class Grammar:
             english, chinese = self._owned(english, chinese)
         else:
             english, chinese = self._determined(noun, plural, english, chinese)
-            if not simple and english.startswith("the ") and self._chance(0.25):
+            first = "relative" not in self.used  # two in one sentence are hard to follow
+            if not simple and first and english.startswith("the ") and self._chance(0.25):
                 english, chinese = self._with_relative_clause(noun, english, chinese)
         return Phrase(english, chinese, noun, not plural, "are" if plural else "is")
 

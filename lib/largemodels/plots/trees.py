@@ -42,7 +42,7 @@ def beam_tree(
     names = [one_line(token) for token in tokens]
     used = {names[int(i)] for step in search.steps for i in step.token[row]}
     gap = max(0.72, text_inches(sorted(used)) + 0.3)  # inches between two steps
-    ax = ax or new_axes(gap * (len(search.steps) + 0.8) + 0.2, 0.42 * 2 * beams + 1.0)
+    ax = ax or new_axes(max(4.8, gap * (len(search.steps) + 0.8) + 0.2), 0.42 * 2 * beams + 1.0)
 
     kept = [((0, 0.0), [])]  # place and tokens of the beams
     _node(ax, (0, 0.0), "begin", "", PAPER, SOFT_INK)
