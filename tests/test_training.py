@@ -30,6 +30,13 @@ def weights(model: nn.Module) -> torch.Tensor:
 # --------------------------------------------------------------------------------------------------------------- loss
 
 
+@pytest.mark.parametrize("wrong", [7, -1])
+def test_targets_out_of_range_are_refused_clearly(wrong):
+    targets = torch.tensor([0, IGNORE, wrong])
+    with pytest.raises(ValueError, match=r"targets lie in 0 … 6 \(or are -100, to be ignored\), got"):
+        cross_entropy(torch.randn(3, 7), targets)
+
+
 def test_label_smoothing_is_the_cross_entropy_with_the_smoothed_distribution():
     torch.manual_seed(0)
     logits, targets = torch.randn(3, 5, 7, dtype=torch.double), torch.randint(7, (3, 5))

@@ -56,13 +56,20 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
         )
     if logits.dtype in (torch.bfloat16, torch.float16):
         logits = logits.float()  # a sum over thousands of targets needs the digits
-    total = F.cross_entropy(
-        logits.flatten(0, -2),
-        targets.flatten(),
-        ignore_index=IGNORE,
-        label_smoothing=label_smoothing,
-        reduction="sum",
-    )
+    try:
+        total = F.cross_entropy(
+            logits.flatten(0, -2),
+            targets.flatten(),
+            ignore_index=IGNORE,
+            label_smoothing=label_smoothing,
+            reduction="sum",
+        )
+    except IndexError:
+        wanted = targets[targets != IGNORE]
+        raise ValueError(
+            f"with logits for {logits.shape[-1]} tokens or labels, targets lie in 0 … {logits.shape[-1] - 1} (or are "
+            f"{IGNORE}, to be ignored), got {wanted.min().item()} … {wanted.max().item()}"
+        ) from None
     return total, (targets != IGNORE).sum()
 
 
