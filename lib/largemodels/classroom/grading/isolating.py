@@ -132,31 +132,31 @@ class Isolation:
         self.server = self.control = None
 
     def _run_forked(self, job: Job) -> Result:
-        for attempt in range(2):  # should the server be gone, this answer is not to blame
-            if not self.control:
-                self._start()
-            ours, theirs = socket.socketpair()
-            try:
-                socket.send_fds(self.control, [b"f"], [theirs.fileno()])
-                break
-            except OSError:
-                self._stop()
-                ours.close()
-                if attempt:
-                    raise
-            finally:
-                theirs.close()
+        result, ended = self._try_forked(job)
+        if (
+            ended is None and result.fate == "ended"
+        ):  # the server is gone: a fresh one shows whether the answer is to blame
+            result, ended = self._try_forked(job)
+        if result.fate == "ended":
+            result.fate = _how_it_ended(ended or {}, self.limits)
+        return result
+
+    def _try_forked(self, job: Job) -> tuple[Result, dict | None]:
+        """The result, and what the server says of the process; None if the server is gone."""
+        if not self.control:
+            self._start()
+        ours, theirs = socket.socketpair()
+        result = Result(fate="ended")
         with ours:
-            result = self._talk(ours, job)
             try:
+                with theirs:
+                    socket.send_fds(self.control, [b"f"], [theirs.fileno()])
+                result = self._talk(ours, job)
                 self.control.sendall(b"r")
-                ended = Receiver(self.control, time.monotonic() + START_SECONDS).header()
+                return result, Receiver(self.control, time.monotonic() + START_SECONDS).header()
             except (OSError, Gone, OutOfTime):
                 self._stop()
-                ended = {}
-        if result.fate == "ended":
-            result.fate = _how_it_ended(ended, self.limits)
-        return result
+                return result, None
 
     def _run_alone(self, job: Job) -> Result:
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))

@@ -1,0 +1,68 @@
+"""Submissions made for the tests: solved notebooks with some answers replaced, and classes of them."""
+
+import json
+from pathlib import Path
+
+from largemodels.classroom import exercises
+from largemodels.classroom.grading.command import grade_class
+from largemodels.classroom.grading.sandbox import Limits
+
+COURSE = Path(__file__).parents[2]
+QUICK = Limits(cell_seconds=3.0, patience=0.25)
+
+UNSCALED = """
+def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    weights = scores.softmax(dim=-1)
+    return weights @ value, weights
+"""
+RIGHT = UNSCALED.replace("(-2, -1)", "(-2, -1) / math.sqrt(query.shape[-1])", 1)
+
+
+def notebook(name: str = "01-attention", folder: str = "solutions") -> dict:
+    return json.loads((COURSE / folder / f"{name}.ipynb").read_text(encoding="utf-8"))
+
+
+def answer_cell(made: dict, id: str) -> dict:
+    grade_id = f"answer-{id.replace('.', '-')}"
+    return next(c for c in made["cells"] if c["metadata"].get("nbgrader", {}).get("grade_id") == grade_id)
+
+
+def solved(name: str = "01-attention", **answers: str) -> dict:
+    """A right notebook; ``e1_2="def attention…"`` replaces the answer to 1.2."""
+    made = notebook(name)
+    for id, code in answers.items():
+        answer_cell(made, id[1:].replace("_", "."))["source"] = code
+    return made
+
+
+def body(code: str) -> str:
+    """An `attention` that runs `code` first, and then answers wrongly."""
+    lines = "\n    ".join(code.strip().splitlines())
+    return f"import os, sys, torch\ndef attention(query, key, value, mask=None):\n    {lines}\n    return query.sum()"
+
+
+def hand_in(folder: Path, student: str, made: dict | bytes | str, name: str = "01-attention.ipynb") -> Path:
+    path = folder / student / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = json.dumps(made) if isinstance(made, dict) else made
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return path
+
+
+def only(*ids: str) -> dict:
+    """The course's exercises without all others: a test of one answer need not run nine."""
+    return {id: exercises[id] for id in ids}
+
+
+def grade(folder: Path, out: Path, ids: tuple[str, ...] = ("1.2",), **options) -> dict[str, dict]:
+    """Grade `folder`; return each student's verdicts by exercise."""
+    options = {"limits": QUICK, "workers": 1} | options
+    students = grade_class(folder, out, only(*ids) if ids else exercises, **options)
+    return {student.name: student.verdicts for student in students}
+
+
+def points(verdicts: dict[str, dict], student: str, id: str = "1.2") -> float:
+    return verdicts[student][id].points

@@ -1,0 +1,457 @@
+"""A class from the folder to the gradebook: broken files, lost metadata, kills, workers, names, tables, pages."""
+
+import csv
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from largemodels.classroom import exercises
+from largemodels.classroom.grading import extracting
+from largemodels.classroom.grading.collecting import collect
+from largemodels.classroom.grading.command import grade_class
+from largemodels.classroom.grading.gradebook import choose, safe
+from largemodels.classroom.grading.judging import fingerprint
+from largemodels.classroom.grading.protocol import Decoder, ProtocolError, encode
+
+sys.path.insert(0, str(Path(__file__).parent))
+from classes import COURSE, QUICK, RIGHT, UNSCALED, answer_cell, grade, hand_in, notebook, only, points, solved
+
+
+def table(path: Path) -> list[dict]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+CHAPTERS = sorted({path.stem for path in (COURSE / "solutions").glob("*.ipynb")})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_solutions_get_all_points_and_unsolved_notebooks_none(name, tmp_path):
+    hand_in(tmp_path / "in", "solved", solved(name))
+    hand_in(tmp_path / "in", "blank", notebook(name, "exercises"))
+    students = grade_class(tmp_path / "in", tmp_path / "out", exercises)
+    verdicts = {student.name: student.verdicts for student in students}
+    for id, verdict in verdicts["solved"].items():
+        assert verdict.status == "passed", (id, verdict)
+        assert verdict.points == exercises[id].points
+        assert (verdicts["blank"][id].status, verdicts["blank"][id].points) == ("not attempted", 0)
+    assert len(verdicts["solved"]) > 4
+
+
+# ------------------------------------------------------------------------------------------------------- broken files
+
+
+def many_cells(count: int) -> dict:
+    made = solved(e1_2=RIGHT)
+    made["cells"] += [{"cell_type": "code", "metadata": {}, "source": f"a{i} = {i}"} for i in range(count)]
+    return made
+
+
+def forged() -> dict:
+    made = solved(e1_2=UNSCALED)
+    for cell in made["cells"]:
+        if data := cell["metadata"].get("nbgrader"):
+            data |= {"points": 1_000, "grade": True, "locked": False, "solution": True}
+            cell["outputs"] = [{"output_type": "stream", "name": "stdout", "text": "✓ passed, 5 of 5 points"}]
+    made["metadata"]["points"] = 1_000
+    return made
+
+
+def without_metadata() -> dict:
+    made = solved(e1_2=RIGHT)
+    for cell in made["cells"]:
+        cell["metadata"] = {"id": "colab", "outputId": "x"}
+        cell["id"] = "same"
+    return made
+
+
+def split() -> dict:
+    made = solved(e1_2=RIGHT)
+    cell = answer_cell(made, "1.2")
+    helper = "def scale(query):\n    return math.sqrt(query.shape[-1])"
+    at = made["cells"].index(cell)
+    cell["source"] = RIGHT.replace("math.sqrt(query.shape[-1])", "scale(query)")
+    made["cells"].insert(at + 1, {"cell_type": "code", "metadata": {}, "source": "%time pass\n" + helper})
+    return made
+
+
+def duplicated() -> dict:
+    made = solved(e1_2=RIGHT)
+    for cell in [c for c in made["cells"] if c["metadata"].get("nbgrader")]:
+        made["cells"].append(json.loads(json.dumps(cell)))
+    made["cells"].append(answer_cell(notebook("01-attention", "exercises"), "1.2"))
+    return made
+
+
+def no_checks() -> dict:
+    made = solved(e1_2=RIGHT)
+    made["cells"] = [c for c in made["cells"] if c["metadata"].get("nbgrader", {}).get("solution")]
+    return made
+
+
+def edited_checks() -> dict:
+    made = solved(e1_2=UNSCALED)
+    for cell in made["cells"]:
+        if cell["metadata"].get("nbgrader", {}).get("grade"):
+            cell["source"] = "import os; os._exit(0)"
+    return made
+
+
+def old_format() -> dict:
+    cells = [
+        {"cell_type": "code", "input": c["source"], "metadata": c["metadata"], "outputs": [], "language": "python"}
+        for c in solved(e1_2=RIGHT)["cells"]
+        if c["cell_type"] == "code"
+    ]
+    return {"nbformat": 3, "nbformat_minor": 0, "metadata": {}, "worksheets": [{"cells": cells}]}
+
+
+def unknown_kernel() -> dict:
+    made = solved(e1_2=RIGHT)
+    made["metadata"] = {"kernelspec": {"name": "cobol", "display_name": "COBOL", "language": "cobol"}}
+    made["nbformat"], made["nbformat_minor"] = 99, "x"
+    return made
+
+
+READABLE = [
+    ("10,000 cells", lambda: many_cells(10_000), 5),
+    ("forged metadata and points", forged, None),
+    ("metadata lost, equal ids", without_metadata, 5),
+    ("a split cell, a magic", split, 5),
+    ("duplicated cells, a stub left", duplicated, 5),
+    ("only answers", no_checks, 5),
+    ("edited checks", edited_checks, None),
+    ("the order of cells turned round", lambda: {**(m := solved(e1_2=RIGHT)), "cells": m["cells"][::-1]}, 5),
+    ("an old format", old_format, 5),
+    ("an unknown kernel and format", unknown_kernel, 5),
+]
+UNREADABLE = {
+    "empty": b"",
+    "not JSON": b"{]",
+    "half": json.dumps(solved())[:5_000].encode(),
+    "a list": b"[]",
+    "deep": b"[" * 100_000,
+    "no cells": b'{"cells": [], "nbformat": 4}',
+    "other cells": b'{"cells": [1, null, {"cell_type": 5}, {"cell_type": "code", "source": {"a": 1}}]}',
+    "another course": b'{"cells": [{"cell_type": "code", "metadata": {}, "source": "x = 1"}]}',
+    "not UTF-8": b"\xff\xfe\x00",
+}
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
+    """One class with all of them, and honest ones before and after."""
+    folder, out = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
+    for student in ("aaa honest", "zzz honest"):
+        hand_in(folder, student, solved(e1_2=RIGHT))
+        hand_in(folder, f"{student} unscaled", solved(e1_2=UNSCALED))
+    for name, make, _ in READABLE:
+        hand_in(folder, name, make(), name="renamed (1).ipynb")
+    for name, data in UNREADABLE.items():
+        hand_in(folder, name, data)
+    (folder / "a directory" / "01-attention.ipynb").mkdir(parents=True)
+    (folder / "a link").mkdir()
+    (folder / "a link" / "01-attention.ipynb").symlink_to(folder / "aaa honest" / "01-attention.ipynb")
+    students = grade_class(folder, out, only("1.2"), limits=QUICK, workers=2)
+    return {student.name: student for student in students}, out
+
+
+def test_honest_neighbours_of_broken_files_are_graded_as_ever(broken):
+    students, _ = broken
+    for name in ("aaa honest", "zzz honest"):
+        assert students[name].points("1.2") == 5
+        assert students[f"{name} unscaled"].points("1.2") < 5
+        assert "not scaled" in students[f"{name} unscaled"].verdicts["1.2"].message
+
+
+@pytest.mark.parametrize(("name", "expected"), [(name, expected) for name, _, expected in READABLE])
+def test_changed_notebooks_are_graded_by_their_answers(broken, name, expected):
+    students, _ = broken
+    unscaled = students["aaa honest unscaled"].points("1.2")
+    assert students[name].points("1.2") == (unscaled if expected is None else expected)
+
+
+@pytest.mark.parametrize("name", [*UNREADABLE, "a directory", "a link"])
+def test_unreadable_files_are_named_and_never_a_silent_zero(broken, name):
+    students, out = broken
+    assert students[name].points("1.2") is None
+    assert students[name].problems
+    row = next(row for row in table(out / "grades.csv") if row["student"] == name)
+    assert row["1.2"] == ""
+    assert "needs attention" in row["notes"]
+    assert students[name].problems[0].split(":")[0] in (out / "report.html").read_text(encoding="utf-8")
+
+
+# ---------------------------------------------------------------------------------------------------------- collecting
+
+
+def archive(path: Path, entries: dict[str, object]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in entries.items():
+            made.writestr(name, json.dumps(content) if isinstance(content, dict) else content)
+    return path
+
+
+def test_moodles_zip(tmp_path):
+    entries = {
+        "Ada Byron_101_assignsubmission_file_/01-attention.ipynb": solved(),
+        "孔 丘_102_assignsubmission_file_01-attention.ipynb": solved(),
+        "Ada Byron_103_assignsubmission_file_/my work.ipynb": solved(),
+        "Ada Byron_103_assignsubmission_file_/notes.txt": b"hello",
+        "__MACOSX/._01-attention.ipynb": b"x",
+    }
+    collection = collect(archive(tmp_path / "moodle.zip", entries))
+    assert collection.system == "Moodle"
+    assert [(f.student, f.number) for f in collection.files] == [
+        ("Ada Byron", "101"),
+        ("孔 丘", "102"),
+        ("Ada Byron", "103"),
+    ]
+    assert len(choose(collection, exercises)) == 3
+    assert len(collection.ignored) == 1
+
+
+def test_canvas_zip_with_late_and_repeated_submissions(tmp_path):
+    entries = {
+        "byronada_LATE_11_900_01-attention.ipynb": solved(e1_2=UNSCALED),
+        "byronada_LATE_11_901_01-attention-2.ipynb": solved(e1_2=RIGHT),
+        "byronada_11_899_01-attention-1.ipynb": solved(e1_2=UNSCALED),
+        "kongqiu_12_902_01-attention.ipynb": solved(e1_2=RIGHT),
+    }
+    verdicts = grade(archive(tmp_path / "canvas.zip", entries), tmp_path / "out")
+    assert points(verdicts, "byronada") == points(verdicts, "kongqiu") == 5
+    row = table(tmp_path / "out" / "grades.csv")[0]
+    assert "handed in late" in row["notes"]
+    assert "3 notebooks handed in" in row["notes"]
+    canvas = table(tmp_path / "out" / "canvas.csv")
+    assert [r["ID"] for r in canvas] == ["", "11", "12"]
+    assert [r["Exercises 1"] for r in canvas] == ["5", "5", "5"]
+
+
+def test_nbgraders_tree_and_the_latest_file(tmp_path):
+    old = hand_in(tmp_path / "in" / "submitted", "ada/01-attention", solved(e1_2=UNSCALED))
+    new = hand_in(tmp_path / "in" / "submitted", "ada/again", solved(e1_2=RIGHT))
+    os.utime(old, (1_000, 1_000))
+    os.utime(new, (2_000, 2_000))
+    assert points(grade(tmp_path / "in", tmp_path / "out"), "ada") == 5
+
+
+def test_a_zip_that_climbs_out_or_explodes(tmp_path):
+    path = tmp_path / "evil.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as made:
+        for name in ("../../evil/01.ipynb", "/etc/evil/01.ipynb", "a/../../b/01.ipynb", "..\\evil\\01.ipynb"):
+            made.writestr(name, json.dumps(solved()))
+        made.writestr("bomb/01.ipynb", b"0" * (60 << 20))
+        link = zipfile.ZipInfo("link/01.ipynb")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        made.writestr(link, "/etc/passwd")
+        made.writestr("honest/01.ipynb", json.dumps(solved(e1_2=RIGHT)))
+    collection = collect(path)
+    assert len(collection.ignored) == 4
+    problems = {file.student: file.problem for file in collection.files}
+    assert "more than 50 MB" in problems["bomb"]
+    assert "a link" in problems["link"]
+    assert problems["honest"] is None
+    assert [p.name for p in tmp_path.iterdir()] == ["evil.zip"]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda p: p / "missing", "does not exist"),
+        (lambda p: p, "no notebook"),
+        (lambda p: hand_in(p, "x", "text", "notes.txt"), "neither a folder nor a zip"),
+    ],
+)
+def test_nothing_to_grade_is_said(tmp_path, make, words):
+    with pytest.raises(ValueError, match=words):
+        collect(make(tmp_path))
+
+
+NAMES = [
+    '=HYPERLINK("x")',
+    "+1",
+    "@SUM(A1)",
+    'O\'Brien "Bob"',
+    "孔 丘",
+    "עדה",
+    "a,b;c",
+    "<script>alert(1)</script>",
+    "\u202eevil\u200b",
+]
+
+
+def test_every_name_is_a_name_and_nothing_else(tmp_path):
+    entries = {f"{name}_{100 + i}_assignsubmission_file_01.ipynb": solved(e1_2=RIGHT) for i, name in enumerate(NAMES)}
+    verdicts = grade(archive(tmp_path / "in.zip", entries), tmp_path / "out")
+    assert len(verdicts) == len(NAMES)
+    for name in ("grades.csv", "moodle.csv", "canvas.csv"):
+        for row in table(tmp_path / "out" / name):
+            assert not any(str(cell).startswith(("=", "+", "@", "\t", "\r")) for cell in row.values()), row
+    pages = [*(tmp_path / "out" / "feedback").iterdir(), tmp_path / "out" / "report.html"]
+    assert len(pages) == len(NAMES) + 1
+    assert not any("<script" in page.read_text(encoding="utf-8") for page in pages)
+    assert "\u202e" not in (tmp_path / "out" / "grades.csv").read_text(encoding="utf-8")
+    assert [safe(cell) for cell in ("-0.5", "-x", 3)] == ["-0.5", "'-x", "3"]
+
+
+# ------------------------------------------------------------------------------------------------- resuming, repeating
+
+
+def class_of(folder: Path, count: int) -> Path:
+    for i in range(count):
+        wrong = UNSCALED.replace("scores", f"scores{i}")
+        hand_in(folder, f"student{i:02}", solved(e1_2=wrong if i % 3 else RIGHT.replace("scores", f"scores{i}")))
+    return folder
+
+
+def test_grades_are_the_same_at_any_number_of_workers_and_found_again(tmp_path):
+    folder = class_of(tmp_path / "in", 6)
+    one, three = (tmp_path / f"out{n}" for n in (1, 3))
+    grade(folder, one, workers=1)
+    (three / ".results").mkdir(parents=True)
+    (three / ".results" / "seeds.txt").write_bytes((one / ".results" / "seeds.txt").read_bytes())
+    grade(folder, three, workers=3)
+    assert (one / "grades.csv").read_bytes() == (three / "grades.csv").read_bytes()
+    results = {path: path.stat().st_mtime_ns for path in (one / ".results").rglob("*.json")}
+    assert len(results) == 6
+    hand_in(folder, "student01", solved(e1_2=RIGHT + "\n# changed"))
+    grade(folder, one)
+    after = {path: path.stat().st_mtime_ns for path in (one / ".results").rglob("*.json")}
+    assert len(after) == 7
+    assert all(after[path] == time for path, time in results.items())
+
+
+def test_a_changed_exercise_is_graded_again_and_an_unchanged_one_is_not():
+    from dataclasses import replace
+
+    exercise = exercises["1.2"]
+    before = fingerprint(vars(exercise))
+    assert before == fingerprint(vars(replace(exercise)))
+    assert before != fingerprint(vars(replace(exercise, success="Well done.")))
+    assert before != fingerprint(vars(replace(exercise, reference=lambda q, k, v, mask=None: None)))
+    assert fingerprint(lambda x: x + 1) != fingerprint(lambda x: x + 2)
+    assert len({fingerprint(vars(e)) for e in exercises.values()}) == len(exercises)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_a_kill_at_any_moment_loses_nothing(tmp_path):
+    folder, out = class_of(tmp_path / "in", 10), tmp_path / "out"
+    command = [sys.executable, "-m", "largemodels", "grade", str(folder), "--out", str(out), "--workers", "1"]
+    finished: set[str] = set()
+    for wait in (5, 25, 50):  # results, then SIGKILL
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if len(list(out.rglob("*.json"))) >= wait:
+                break
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        now = {path.name for path in out.rglob("*.json")}
+        assert finished <= now
+        for path in out.rglob("*.json"):
+            json.loads(path.read_text(encoding="utf-8"))
+        finished = now
+    subprocess.run(command, check=True, capture_output=True, timeout=300)
+    fresh = tmp_path / "fresh"
+    (fresh / ".results").mkdir(parents=True)
+    (fresh / ".results" / "seeds.txt").write_bytes((out / ".results" / "seeds.txt").read_bytes())
+    subprocess.run([*command[:6], str(fresh)], check=True, capture_output=True, timeout=300)
+    assert (out / "grades.csv").read_bytes() == (fresh / "grades.csv").read_bytes()
+
+
+# -------------------------------------------------------------------------------------------------------------- output
+
+
+def test_points_by_hand_survive_and_mistakes_in_them_are_named(tmp_path):
+    folder, out = class_of(tmp_path / "in", 2), tmp_path / "out"
+    grade(folder, out)
+    manual = out / "manual.csv"
+    manual.write_text("student,exercise,points,comment\nstudent01,1.2,4.5,a good idea <b>\n", encoding="utf-8")
+    for _ in range(2):
+        grade(folder, out)
+        assert [row["1.2"] for row in table(out / "grades.csv")] == ["5", "4.5"]
+    page = next((out / "feedback").glob("student01*")).read_text(encoding="utf-8")
+    assert "4.5 points, given by hand" in page
+    assert "a good idea &lt;b&gt;" in page
+    for row, words in (
+        ("nobody,1.2,1,", "0 students"),
+        ("student01,9.9,1,", "no exercise"),
+        ("student01,1.2,x,", "a number"),
+    ):
+        manual.write_text(f"student,exercise,points,comment\n{row}\n", encoding="utf-8")
+        with pytest.raises(ValueError, match=words):
+            grade(folder, out)
+
+
+def test_feedback_shows_what_helps_and_hides_what_is_hidden(tmp_path):
+    grade(class_of(tmp_path / "in", 3), tmp_path / "out")
+    page = next((tmp_path / "out" / "feedback").glob("student01*")).read_text(encoding="utf-8")
+    for words in ("Your scores are not scaled", "def attention", "Hint", "points", "1.2 Scaled dot-product attention"):
+        assert words in page
+    for words in ("BEGIN SOLUTION", "http://", "https://", "src='http", "seeds"):
+        assert words not in page
+    seeds = (tmp_path / "out" / ".results" / "seeds.txt").read_text().split()
+    assert not any(seed in page for seed in seeds)
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for words in ("Identical answers", "student01, student02", "Commonest mistakes", "data:image/png", "Slowest"):
+        assert words in report
+
+
+def test_values_come_back_as_they_were_sent():
+    import torch
+
+    values = (torch.randn(2, 3), torch.tensor(True), torch.zeros(0, 4), torch.arange(3), torch.randn(2).bfloat16())
+    value = (*values, 1, -(10**40), 1.5, float("inf"), "孔", None, False, {"a": (1,), (1, 2): [3]}, torch.randn(2) * 1j)
+    tree, blobs = encode(value)
+    stream = b"".join(blobs)
+    at = 0
+
+    def read(length: int) -> bytes:
+        nonlocal at
+        at += length
+        return stream[at - length : at]
+
+    back = Decoder(read)(json.loads(json.dumps(tree)))
+    assert encode(back) == (tree, blobs)
+    assert [getattr(v, "dtype", type(v)) for v in back] == [getattr(v, "dtype", type(v)) for v in value]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"tensor": "object", "shape": [1]},
+        {"tensor": "float32", "shape": [1 << 50]},
+        {"int": "1e9"},
+        {"float": "x"},
+        5,
+        {"dict": [1]},
+    ],
+)
+def test_frames_that_break_the_rules_set_no_memory_aside(tree):
+    with pytest.raises(ProtocolError):
+        Decoder(lambda length: pytest.fail(f"read {length}"))(tree)
+
+
+def test_only_the_cells_that_an_answer_needs_are_run():
+    cells = [
+        extracting.CodeCell(1, "import math\nwidth = {}"),
+        extracting.CodeCell(2, "def helper(x):\n    return math.sqrt(x) * width['a']"),
+        extracting.CodeCell(3, "while True: pass"),
+        extracting.CodeCell(4, "def attention(x):\n    return helper(x)"),
+        extracting.CodeCell(5, "width['a'] = 3"),
+        extracting.CodeCell(6, "other = 5"),
+    ]
+    chosen = extracting.cells_for(exercises["1.2"], extracting.Notebook("1", tuple(cells)), [])
+    assert [cell.index for cell in chosen] == [1, 2, 4, 5]
