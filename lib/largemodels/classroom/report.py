@@ -1,6 +1,7 @@
 """What a check says: points, stage by stage, and one message; readable in a notebook and in a terminal."""
 
 import html
+import os
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -47,7 +48,9 @@ class Report:
             lines.append(f"Your code printed:\n{self.printed}")
         return "\n".join(lines)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """What a notebook shows as text. nbgrader, while it grades, reads a cell's points from a lone number there."""
+        return f"{self.points:g}" if os.environ.get("NBGRADER_EXECUTION") == "autograde" else str(self)
 
     def _repr_html_(self) -> str:
         color = {"passed": "#1b7837", "wrong": "#b2182b", "not attempted": "#777777"}[self.status]
