@@ -455,3 +455,19 @@ def test_only_the_cells_that_an_answer_needs_are_run():
     ]
     chosen = extracting.cells_for(exercises["1.2"], extracting.Notebook("1", tuple(cells)), [])
     assert [cell.index for cell in chosen] == [1, 2, 4, 5]
+
+
+def test_an_answer_by_another_name_or_a_cell_that_is_no_python_is_told(tmp_path):
+    answers = {
+        "renamed": RIGHT.replace("def attention", "def my_attention"),
+        "broken": "def attention(query:\n",
+        "raises": "undefined_name\n" + RIGHT,
+        "blank": "attention = None",
+    }
+    for student, code in answers.items():
+        hand_in(tmp_path / "in", student, solved(e1_2=code))
+    verdicts = {name: of["1.2"] for name, of in grade(tmp_path / "in", tmp_path / "out").items()}
+    assert "none of your cells defines `attention`" in verdicts["renamed"].message
+    assert "SyntaxError" in verdicts["broken"].message
+    assert "NameError: name 'undefined_name'" in verdicts["raises"].message
+    assert [verdicts[name].status for name in answers] == ["wrong", "wrong", "wrong", "not attempted"]

@@ -37,7 +37,7 @@ def synthetic(released: dict, solution: dict, rng: random.Random, student: str) 
     for id in (id for id in exercises if id.startswith("1.")):
         kind = rng.random()
         if kind < 0.5:
-            answer_cell(made, id)["source"] = f"{answer_cell(solution, id)['source']}\n# {student}"
+            answer_cell(made, id)["source"] = "".join([*answer_cell(solution, id)["source"], f"\n# {student}"])
         elif kind < 0.9 and id in WRONG:
             answer_cell(made, id)["source"] = f"{WRONG[id]}\n# {student}"
     return made

@@ -57,12 +57,12 @@ class Report:
         parts = [f"<b style='color:{color}'>{html.escape(self.headline)}</b>"]
         if self.status == "wrong" and len(self.stages) > 1:
             items = (
-                f"<li style='list-style:none'>{'✓' if s.passed else '✗'} {_marked_up(s.title)} "
+                f"<li style='list-style:none'>{'✓' if s.passed else '✗'} {marked_up(s.title)} "
                 f"({s.points:g}/{s.max_points:g})</li>"
                 for s in self.stages
             )
             parts.append(f"<ul style='margin:0.3em 0;padding-left:1em'>{''.join(items)}</ul>")
-        parts.append(f"<div>{_marked_up(self.message)}</div>")
+        parts.append(f"<div>{marked_up(self.message)}</div>")
         if self.printed:
             parts.append(
                 f"<details><summary>What your code printed</summary><pre>{html.escape(self.printed)}</pre></details>"
@@ -70,7 +70,7 @@ class Report:
         return f"<div style='border-left:4px solid {color};padding:0.4em 0.8em'>{''.join(parts)}</div>"
 
 
-def _marked_up(text: str) -> str:
+def marked_up(text: str) -> str:
     """Escape for HTML; `code` and *emphasis* are shown as such, line breaks stay."""
     pieces = html.escape(text).split("`")
     if len(pieces) % 2 == 0:  # an unpaired backtick, from the text of an exception perhaps

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..exercise import Exercise
+from ..report import marked_up
 from .extracting import CodeCell
 from .feedback import page
 from .gradebook import Student, columns, number
@@ -40,7 +41,7 @@ def _table(head: list[str], rows: Iterable[Iterable[object]]) -> str:
     kinds = [" class='n'" if name.startswith("#") else "" for name in head]
     lines = "".join(f"<th{kind}>{html.escape(name.lstrip('#'))}</th>" for name, kind in zip(head, kinds, strict=True))
     for row in rows:
-        cells = (f"<td{kind}><bdi>{html.escape(str(c))}</bdi></td>" for c, kind in zip(row, kinds, strict=True))
+        cells = (f"<td{kind}><bdi>{marked_up(str(c))}</bdi></td>" for c, kind in zip(row, kinds, strict=True))
         lines += f"</tr>\n<tr>{''.join(cells)}"
     return f"<table><tr>{lines}</tr></table>"
 
@@ -73,8 +74,8 @@ def _distribution(students: list[Student], ids: list[str], exercises: Mapping[st
     counts = [0] * 10
     for total in totals:
         counts[max(0, min(9, int(10 * total / most)))] += 1
-    labels = [f"{i * 10}–{i * 10 + 10} %" for i in range(10)]
-    figure = plots.bars(counts, labels, xlabel=f"share of the {number(most)} points", ylabel="students", annotate=".0f")
+    labels = [f"{i * 10}–{i * 10 + 10}" for i in range(10)]
+    figure = plots.bars(counts, labels, xlabel=f"points, in % of {number(most)}", ylabel="students", annotate=".0f")
     middle = sorted(totals)[len(totals) // 2]
     text = f"{len(totals)} students; half of them have {number(middle)} points or more."
     return f"<h2>Points</h2><p>{text}</p>{_picture(figure, text)}"

@@ -80,6 +80,8 @@ class Isolation:
 
     def run(self, job: Job) -> Result:
         """Run `job`; whatever its code does, this returns a result in time."""
+        if self.choice != "process" and not self.control:
+            self._start()
         begun = time.monotonic()
         result = self._run_alone(job) if self.choice == "process" else self._run_forked(job)
         result.seconds = time.monotonic() - begun

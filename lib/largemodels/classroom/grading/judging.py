@@ -103,10 +103,14 @@ class Judge:
             return self._zero(exercise, f"Cell {result.in_cell}: {result.fate}")
         if result.fate and not result.kind:
             return self._zero(exercise, result.fate)
+        if result.kind == "missing" and result.errors:
+            cell, kind, message = result.errors[-1]
+            return self._zero(exercise, f"Cell {cell} stopped with {kind}: {message}")
+        if result.kind == "missing":
+            return self._zero(
+                exercise, f"none of your cells defines `{exercise.name}`; an answer keeps the name it was given"
+            )
         if result.kind == "blank":
-            if result.errors:
-                cell, kind, message = result.errors[-1]
-                return self._zero(exercise, f"Cell {cell} stopped with {kind}: {message}")
             return exercise.grade(None)
         if exercise.cases is None:
             if not result.outcomes or result.outcomes[0].error:
@@ -232,7 +236,7 @@ def grade(
     judge: Judge, runner: Runner, id: str, cells: tuple[Cell, ...], every: Callable[[], tuple[Cell, ...]]
 ) -> Verdict:
     """Run one answer and judge it. One that lacks a name is tried again with all cells of its notebook."""
-    result = runner(judge.job(id, cells))
+    result = runner(judge.job(id, cells)) if cells else Result(kind="blank")
     verdict = judge.verdict(id, result)
     lacks = any(kind == "NameError" for _, kind, _ in result.errors) or "NameError" in verdict.message
     if verdict.status == "wrong" and lacks:

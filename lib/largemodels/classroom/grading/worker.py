@@ -152,7 +152,12 @@ def answer(connection: socket.socket, config: dict, scratch: str) -> None:
     ):
         namespace, errors = _run_cells(job["cells"], connection)
         value = namespace.get(job["name"])
-        report: dict[str, Any] = {"ready": True, "errors": errors, "walls": walls, "is": _kind(value, job)}
+        report: dict[str, Any] = {
+            "ready": True,
+            "errors": errors,
+            "walls": walls,
+            "is": _kind(value, job) if job["name"] in namespace else "missing",
+        }
         send(connection, report)
         if report["is"] == "value":
             _send_outcome(connection, call(value, Case("")), printed)
