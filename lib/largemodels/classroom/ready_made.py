@@ -97,8 +97,7 @@ def refused(names: tuple[str, ...]) -> Iterator[list[str]]:
     calls: list[str] = []
     undo: list[Callable[[], None]] = []
     try:
-        for name in names:
-            undo += _refuse(name, calls)
+        _refuse(names, calls, undo)
         yield calls
     finally:
         for step in reversed(undo):
@@ -117,19 +116,21 @@ def _original(name: str) -> Any:
     return getattr(found, "__wrapped__", found)
 
 
-def _refuse(name: str, calls: list[str]) -> list[Callable[[], None]]:
-    original = _find(name)
-    if inspect.isclass(original):  # everyone has the same class in hand, by whatever name
-        before = original.__init__
-        original.__init__ = _guard(before, name, calls)
-        return [functools.partial(setattr, original, "__init__", before)]
-    guard, undo = _guard(original, name, calls), []
-    for module in [*sys.modules.values()]:
+def _refuse(names: tuple[str, ...], calls: list[str], undo: list[Callable[[], None]]) -> None:
+    guards = {}
+    for name in names:
+        original = _find(name)
+        if inspect.isclass(original):  # everyone has the same class in hand, by whatever name
+            before = original.__init__
+            undo.append(functools.partial(setattr, original, "__init__", before))
+            original.__init__ = _guard(before, name, calls)
+        else:
+            guards[id(original)] = _guard(original, name, calls)
+    for module in [*sys.modules.values()] if guards else ():
         for alias, value in [*getattr(module, "__dict__", {}).items()]:
-            if value is original:
-                undo.append(functools.partial(setattr, module, alias, original))
-                setattr(module, alias, guard)
-    return undo
+            if id(value) in guards:
+                undo.append(functools.partial(setattr, module, alias, value))
+                setattr(module, alias, guards[id(value)])
 
 
 def _find(name: str) -> Any:
