@@ -65,6 +65,16 @@ def _loop_hide(tokens, special, lots, first, second, others, mask):
     return inputs, targets
 
 
+def _indexed_hide(tokens, special, lots, first, second, others, mask):
+    inputs, targets = tokens.clone(), torch.full_like(tokens, IGNORE)
+    selected = (lots < 0.15).logical_and(special.logical_not())
+    targets[selected] = tokens[selected]
+    inputs[selected & (first < 0.8)] = mask
+    exchanged = selected & (first >= 0.8) & (second < 0.5)
+    inputs[exchanged] = others[exchanged]
+    return inputs, targets
+
+
 def _hide_in_place(tokens, special, lots, first, second, others, mask):
     inputs, targets = _hide_with()(tokens, special, lots, first, second, others, mask)
     tokens.copy_(inputs)
@@ -134,7 +144,7 @@ HIDE = Exercise(
         ),
         Misconception(_hide_in_place, "Your function overwrites `tokens`: the targets of the next epoch are lost."),
     ),
-    alternatives=(_hide_with(),),
+    alternatives=(_hide_with(), _indexed_hide),
     hints=(
         "Three masks of booleans: `selected`, then `masked` and `exchanged`, both parts of `selected` with nothing in common.",
         "`tokens.masked_fill(~selected, -100)` are the targets; `torch.where(exchanged, others, …)` puts in the others.",
@@ -291,7 +301,7 @@ PAIR = Exercise(
             "The two texts are exchanged. (That is ALBERT's other label.)",
         ),
     ),
-    alternatives=(_joined_pair,),
+    alternatives=(_joined_pair, _pair_with()),
     hints=("Count: the first part has `len(first) + 2` tokens, the second `len(second) + 1`.",),
     success="Right. That one bit per token is all that tells the model where a text ends and the next one begins.",
 )
@@ -336,6 +346,13 @@ def _one_hot_embed(tokens, segments, token_table, segment_table, position_table)
     x = F.one_hot(tokens, len(token_table)).float() @ token_table
     x = x + F.embedding(segments, segment_table) + position_table[torch.arange(tokens.shape[1])]
     return (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-12).sqrt()
+
+
+def _looked_up_embed(tokens, segments, token_table, segment_table, position_table):
+    norm = torch.nn.LayerNorm(token_table.shape[1], eps=1e-12, elementwise_affine=False)
+    place = torch.arange(tokens.shape[1]).expand_as(tokens)
+    tables = ((token_table, tokens), (segment_table, segments), (position_table, place))
+    return norm(torch.stack([F.embedding(ids, table) for table, ids in tables]).sum(0))
 
 
 EMBED = Exercise(
@@ -389,7 +406,7 @@ EMBED = Exercise(
             "Your variance divides by d − 1, as `std` and `var` do unless told otherwise. A layer norm divides by d.",
         ),
     ),
-    alternatives=(_embed_with(),),
+    alternatives=(_embed_with(), _looked_up_embed),
     hints=(
         "Indexing a table with ids of shape (batch, length) gives (batch, length, d_model).",
         "`F.layer_norm(x, x.shape[-1:])` normalises each token for itself.",
@@ -524,6 +541,14 @@ def _library_count(vocab, positions, d_embedding, d_model, layers, shared):
     return sum(p.numel() for p in library.BERTEncoder(config).parameters())
 
 
+def _listed_count(vocab, positions, d_embedding, d_model, layers, shared):
+    linear = [(d_model, d_model)] * 4 + [(d_model, 4 * d_model), (4 * d_model, d_model)]
+    block = sum(n * m + m for n, m in linear) + 4 * d_model
+    tables = sum(rows * d_embedding for rows in (vocab, positions, 2, 1, 1))  # the last two: the norm's γ and β
+    bridge = 0 if d_embedding == d_model else (d_embedding + 1) * d_model
+    return tables + bridge + block * (layers if not shared else 1)
+
+
 COUNT = Exercise(
     id="6.6",
     title="Count an encoder",
@@ -577,7 +602,7 @@ COUNT = Exercise(
         ),
         Misconception(_count_with(length=lambda n: 0), "The table of positions is missing."),
     ),
-    alternatives=(_count_with(),),
+    alternatives=(_count_with(), _listed_count),
     hints=(
         "Embeddings: vocabulary, positions and 2 segments, each d_embedding wide; a norm of 2·d_embedding; and, if the widths "
         "differ, a linear layer with its bias.",
@@ -618,6 +643,16 @@ def _reference_shared(x, weight, layers):
     return torch.autograd.grad(x.sum(), shared)[0]
 
 
+def _functional_shared(x, weight, layers):
+    def total(shared):
+        y = x
+        for _ in range(layers):
+            y = torch.tanh(y @ shared)
+        return y.sum()
+
+    return torch.func.grad(total)(weight)
+
+
 REPAIR_SHARING = Exercise(
     id="6.7",
     title="Repair: shared, or only alike",
@@ -653,7 +688,7 @@ REPAIR_SHARING = Exercise(
             "Your answer goes through one layer only.",
         ),
     ),
-    alternatives=(_shared_with(),),
+    alternatives=(_shared_with(), _functional_shared),
     hints=(
         "`clone` makes a new tensor each time. After the first step of an optimizer the copies would differ.",
         "Make one leaf, `weight.clone().requires_grad_()`, and put *it* into the list several times.",
@@ -680,7 +715,7 @@ def _pair_choice_cases(seed: int) -> Iterator[Case]:
     )
     yield Case("inside", (_words(("a", 40), ("b", 40), ("c+d", 1), ("c+d+e", n), ("d+c", n)),))
     yield Case("ties", (_words(("t+u", 2 * n), ("s+z", 2 * n), ("s+b", 2 * n), ("u+a", n)),))
-    yield Case("ties", (_words(("b+c+a", 6), ("a+x", 6), ("c+b", 2)),))
+    yield Case("ties", (_words(("b+c+a", 6), (f"a+{'pqrstuvwxyz'[seed % 11]}", 6), ("c+b", 2)),))
 
 
 def _pairs_of(words: Words) -> Iterator[tuple[tuple[str, str], int]]:
@@ -710,6 +745,15 @@ def _library_choice(words):
     spelled = [[symbols.index(symbol) for symbol in word] for word in words]
     a, b = next(merges(spelled, [*words.values()], lambda pair: len(symbols)))
     return symbols[a], symbols[b]
+
+
+def _sorted_choice(words):
+    counts: Words = {}
+    for word, count in words.items():
+        for i in range(len(word) - 1):
+            counts[word[i : i + 2]] = counts.get(word[i : i + 2], 0) + count
+    largest = max(counts.values())
+    return sorted(pair for pair, count in counts.items() if count == largest)[0]
 
 
 BEST_PAIR = Exercise(
@@ -755,7 +799,7 @@ BEST_PAIR = Exercise(
             "You took the *rarest* pair.",
         ),
     ),
-    alternatives=(_choice_with(),),
+    alternatives=(_choice_with(), _sorted_choice),
     hints=(
         "`zip(word, word[1:])` are the pairs of a word. Add the word's count to each, in a `Counter`.",
         "`min(counts, key=lambda pair: (-counts[pair], pair))` decides by the count first and by the pair itself second.",
@@ -822,6 +866,14 @@ def _library_merge(word, pair):
     return [*map([*names, "".join(pair)].__getitem__, ids)]
 
 
+def _recursive_merge(word, pair):
+    if len(word) < 2:
+        return list(word)
+    if (word[0], word[1]) == pair:
+        return [word[0] + word[1], *_recursive_merge(word[2:], pair)]
+    return [word[0], *_recursive_merge(word[1:], pair)]
+
+
 def _either_order(word, pair):
     merged, i = [], 0
     while i < len(word):
@@ -868,7 +920,7 @@ MERGE = Exercise(
         ),
         Misconception(_merge_in_place, "Your function changes the list that it was given: it should return a new one."),
     ),
-    alternatives=(_merge_with(lambda merged, pair: 2),),
+    alternatives=(_merge_with(lambda merged, pair: 2), _recursive_merge),
     hints=(
         "Walk with an index: if this symbol and the next are the pair, append the merged symbol and go on by *two*.",
         "`tuple(word[i : i + 2]) == pair` compares whole symbols, and is simply False at the last one.",
