@@ -18,6 +18,7 @@ from largemodels.classroom.grading.judging import grade as grade_one
 sys.path.insert(0, str(Path(__file__).parent))
 from classes import QUICK, RIGHT, UNSCALED, body
 
+pytestmark = pytest.mark.slow
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls of Linux")
 TIERS = [
     pytest.param(
@@ -112,7 +113,9 @@ def test_thirty_gigabytes_are_refused(grader, code):
 
 @walled
 def test_a_fork_bomb_starts_nothing(walls):
-    bomb = "n = 0\nfor _ in range(1000):\n    try:\n        os.fork(); n += 1\n    except OSError: pass\nraise ValueError(n)"
+    bomb = (
+        "n = 0\nfor _ in range(50):\n    try:\n        os.fork(); n += 1\n    except OSError: pass\nraise ValueError(n)"
+    )
     assert "ValueError: 0" in walls(body(bomb)).message
 
 
@@ -375,7 +378,7 @@ def test_each_wall_is_there_that_is_reported(grader):
     "value",
     [
         "torch.zeros(1).expand(10**12)",
-        "torch.zeros(10_000, 10_000)",
+        "torch.zeros(3_000, 3_000)",
         "torch.zeros(2, 3, 5).to_sparse()",
         "torch.zeros(2, 3, 5, device='meta')",
         "torch.quantize_per_tensor(torch.zeros(2, 3, 5), 0.1, 0, torch.qint8)",
