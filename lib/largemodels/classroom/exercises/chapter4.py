@@ -418,6 +418,7 @@ LAYER_NORM = Exercise(
         Stage("epsilon", "ε", 1, "what happens to a position whose numbers are all the same?"),
     ),
     reference=lambda x, gamma, beta, eps: F.layer_norm(x, gamma.shape, gamma, beta, eps),
+    ready_made=("largemodels.blocks.LayerNorm", "torch.nn.LayerNorm", "torch.nn.functional.layer_norm"),
     misconceptions=(
         Misconception(
             _norm_with(variance=lambda x: x.var(-1, keepdim=True)),
