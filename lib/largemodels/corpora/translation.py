@@ -248,7 +248,7 @@ class Grammar:
         else:
             english, chinese = self._determined(noun, plural, english, chinese)
             first = "relative" not in self.used  # two in one sentence are hard to follow
-            if not simple and first and english.startswith("the ") and self._chance(0.25):
+            if not simple and first and english.startswith("the ") and self._chance(0.45):
                 english, chinese = self._with_relative_clause(noun, english, chinese)
         return Phrase(english, chinese, noun, not plural, "are" if plural else "is")
 
