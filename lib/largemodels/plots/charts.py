@@ -101,7 +101,8 @@ def bars(
 
     if ax is None:
         along = 0.9 + len(labels) * (0.14 + 0.16 * len(groups))
-        ax = new_axes(5.6, max(1.6, along)) if horizontal else new_axes(min(WIDTH, max(3.6, 1.6 * along)), 3.0)
+        upright = max(3.6, 1.6 * along, 0.5 * len(labels) * len(groups) + 1.2 if annotate else 0)  # room for numbers
+        ax = new_axes(5.6, max(1.6, along)) if horizontal else new_axes(min(WIDTH, upright), 3.0)
     thickness = 0.8 / len(groups)
     for i, (name, numbers) in enumerate(groups.items()):
         where = np.arange(len(labels)) + (i - (len(groups) - 1) / 2) * thickness
