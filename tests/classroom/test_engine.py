@@ -115,6 +115,22 @@ def test_the_notebooks_random_numbers_are_left_alone():
     assert torch.equal(torch.rand(2), expected)
 
 
+def test_answers_run_on_one_thread_and_the_notebook_keeps_its_own():
+    before, seen = torch.get_num_threads(), []
+
+    def answer(x):
+        seen.append(torch.get_num_threads())
+        raise KeyError
+
+    torch.set_num_threads(2)
+    try:
+        toy().grade(answer)
+        assert seen == [1]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_error_of_the_engine_itself_is_not_swallowed():
     with pytest.raises(KeyError):
         run_limited(lambda: {}["missing"], seconds=1)

@@ -16,7 +16,7 @@ import torch
 from .comparing import difference, plain, shape_difference
 from .ready_made import ReadyMade, library_parts, refused, torch_parts
 from .report import Report, StageResult
-from .running import run_limited
+from .running import one_thread, run_limited
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,8 @@ def run(answer: Any, cases: list[Case], seconds: float) -> tuple[list[Outcome], 
                 if not outcomes[-1].attempted:
                     break
 
-    in_time, printed = run_limited(work, seconds=seconds)
+    with one_thread():  # for threads started now, too
+        in_time, printed = run_limited(work, seconds=seconds)
     return list(outcomes), in_time, printed
 
 
