@@ -1,6 +1,7 @@
 """A class from the folder to the gradebook: broken files, lost metadata, kills, workers, names, tables, pages."""
 
 import csv
+import html
 import json
 import os
 import signal
@@ -14,15 +15,23 @@ from pathlib import Path
 import pytest
 
 from largemodels.classroom import exercises
-from largemodels.classroom.grading import extracting
+from largemodels.classroom.grading import extracting, sandbox
 from largemodels.classroom.grading.collecting import collect
-from largemodels.classroom.grading.command import grade_class
+from largemodels.classroom.grading.command import WALLS, grade_class
 from largemodels.classroom.grading.gradebook import choose, safe
 from largemodels.classroom.grading.judging import fingerprint
 from largemodels.classroom.grading.protocol import Decoder, ProtocolError, encode
+from largemodels.classroom.report import marked_up
 
 sys.path.insert(0, str(Path(__file__).parent))
 from classes import COURSE, QUICK, RIGHT, UNSCALED, answer_cell, grade, hand_in, notebook, only, points, solved
+
+
+def is_available(choice: str) -> bool:
+    try:
+        return bool(sandbox.choose(choice))
+    except ValueError:
+        return False
 
 
 def table(path: Path) -> list[dict]:
@@ -106,6 +115,42 @@ def edited_checks() -> dict:
     return made
 
 
+def from_jupyterlab() -> dict:
+    made = solved(e1_2=RIGHT)
+    for i, cell in enumerate(made["cells"]):
+        cell["source"] = "".join(cell["source"]).splitlines(keepends=True)
+        cell["metadata"] |= {"execution": {"iopub.status.busy": "2026-01-01T00:00:00Z"}, "trusted": True, "tags": []}
+        if cell["cell_type"] == "code":
+            cell["execution_count"] = i
+    return made
+
+
+def from_colab(*, kept: bool) -> dict:
+    """Older format, no ids of cells but in their metadata; the others' metadata survive or do not."""
+    made = solved(e1_2="#@title My answer\n!pip install einops\n" + RIGHT)
+    made["nbformat_minor"] = 0
+    made["metadata"] = {"colab": {"provenance": []}, "kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    for i, cell in enumerate(made["cells"]):
+        cell.pop("id", None)
+        cell["metadata"] = (cell["metadata"] if kept else {}) | {"id": f"aB3{i}", "outputId": "x", "cellView": "form"}
+    return made
+
+
+def from_vscode() -> dict:
+    made = solved(e1_2=RIGHT.replace("\n", "\r\n"))
+    made["metadata"] = {"language_info": {"name": "python"}, "orig_nbformat": 4}
+    for cell in made["cells"]:
+        cell["metadata"]["vscode"] = {"languageId": "python"}
+        cell["id"] = f"#{cell.get('id')}"
+    return made
+
+
+def without_answer() -> dict:
+    made = solved()
+    made["cells"].remove(answer_cell(made, "1.2"))
+    return made
+
+
 def old_format() -> dict:
     cells = [
         {"cell_type": "code", "input": c["source"], "metadata": c["metadata"], "outputs": [], "language": "python"}
@@ -133,6 +178,11 @@ READABLE = [
     ("the order of cells turned round", lambda: {**(m := solved(e1_2=RIGHT)), "cells": m["cells"][::-1]}, 5),
     ("an old format", old_format, 5),
     ("an unknown kernel and format", unknown_kernel, 5),
+    ("saved by JupyterLab", from_jupyterlab, 5),
+    ("saved by Colab", lambda: from_colab(kept=True), 5),
+    ("saved by Colab, metadata lost", lambda: from_colab(kept=False), 5),
+    ("saved by VS Code", from_vscode, 5),
+    ("an answer deleted", without_answer, 0),
 ]
 UNREADABLE = {
     "empty": b"",
@@ -188,7 +238,8 @@ def test_unreadable_files_are_named_and_never_a_silent_zero(broken, name):
     row = next(row for row in table(out / "grades.csv") if row["student"] == name)
     assert row["1.2"] == ""
     assert "needs attention" in row["notes"]
-    assert students[name].problems[0].split(":")[0] in (out / "report.html").read_text(encoding="utf-8")
+    problem = marked_up(students[name].problems[0])
+    assert f"<bdi>{name}</bdi></td><td><bdi>{problem}" in (out / "report.html").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------------------------------------------------- collecting
@@ -203,10 +254,12 @@ def archive(path: Path, entries: dict[str, object]) -> Path:
 
 def test_moodles_zip(tmp_path):
     entries = {
-        "Ada Byron_101_assignsubmission_file_/01-attention.ipynb": solved(),
+        "Ada Byron_101_assignsubmission_file/deep/er/01-attention.ipynb": solved(),
         "孔 丘_102_assignsubmission_file_01-attention.ipynb": solved(),
         "Ada Byron_103_assignsubmission_file_/my work.ipynb": solved(),
         "Ada Byron_103_assignsubmission_file_/notes.txt": b"hello",
+        "Participant_104_assignsubmission_file/work.pdf": b"%PDF",
+        "Default group_assignsubmission_file/01-attention.ipynb": solved(),
         "__MACOSX/._01-attention.ipynb": b"x",
     }
     collection = collect(archive(tmp_path / "moodle.zip", entries))
@@ -215,26 +268,60 @@ def test_moodles_zip(tmp_path):
         ("Ada Byron", "101"),
         ("孔 丘", "102"),
         ("Ada Byron", "103"),
+        ("Default group", ""),
+        ("Participant", "104"),
     ]
-    assert len(choose(collection, exercises)) == 3
-    assert len(collection.ignored) == 1
+    students = choose(collection, exercises)
+    assert len(students) == 5
+    assert [s.problems for s in students if s.number == "104"] == [["work.pdf: not a notebook (.ipynb)"]]
+    assert len(collection.ignored) == 2
 
 
 def test_canvas_zip_with_late_and_repeated_submissions(tmp_path):
     entries = {
-        "byronada_LATE_11_900_01-attention.ipynb": solved(e1_2=UNSCALED),
-        "byronada_LATE_11_901_01-attention-2.ipynb": solved(e1_2=RIGHT),
+        "byronada_LATE_11_900_01-attention-12.ipynb": solved(e1_2=UNSCALED),
+        "byronada_LATE_11_1001_01-attention-2.ipynb": solved(e1_2=RIGHT),
         "byronada_11_899_01-attention-1.ipynb": solved(e1_2=UNSCALED),
-        "kongqiu_12_902_01-attention.ipynb": solved(e1_2=RIGHT),
+        "kong_qiu_12_902_my work_1_2_3.ipynb": solved(e1_2=RIGHT),
+        "LATE_anon_aB3dE_903_01-attention.ipynb": solved(e1_2=RIGHT),
+        "anon_7x7x7_904_01-attention.ipynb": solved(e1_2=RIGHT),
+        "textda_14_text.html": b"an answer typed into a form",
     }
     verdicts = grade(archive(tmp_path / "canvas.zip", entries), tmp_path / "out")
-    assert points(verdicts, "byronada") == points(verdicts, "kongqiu") == 5
-    row = table(tmp_path / "out" / "grades.csv")[0]
-    assert "handed in late" in row["notes"]
-    assert "3 notebooks handed in" in row["notes"]
+    assert [(name, points(verdicts, name)) for name in verdicts] == [
+        ("anon_7x7x7", 5),
+        ("anon_aB3dE", 5),
+        ("byronada", 5),
+        ("kong_qiu", 5),
+    ]
+    rows = {row["student"]: row["notes"] for row in table(tmp_path / "out" / "grades.csv")}
+    assert "handed in late; 3 notebooks handed in; the latest counts: 01-attention-2.ipynb" in rows["byronada"]
+    assert [name for name, notes in rows.items() if "late" in notes.split("; ")[0]] == ["anon_aB3dE", "byronada"]
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for words in ("handed in late", "3 notebooks handed in", "textda_14_text.html: not a notebook"):
+        assert words in report
     canvas = table(tmp_path / "out" / "canvas.csv")
-    assert [r["ID"] for r in canvas] == ["", "11", "12"]
-    assert [r["Exercises 1"] for r in canvas] == ["5", "5", "5"]
+    assert [r["Student"] for r in canvas] == ["Points Possible", *rows]
+    assert [r["ID"] for r in canvas] == ["", "", "", "11", "12"]
+    assert [r["Exercises 1"] for r in canvas] == ["5", "5", "5", "5", "5"]
+
+
+def test_a_zip_made_by_hand_has_one_folder_on_top(tmp_path):
+    for names, student in (
+        (["class/ada/01.ipynb", "class/bob/01.ipynb", "class/.DS_Store", "__MACOSX/class/ada/._01.ipynb"], "ada"),
+        (["zip/byronada_11_900_01.ipynb", "zip/qiu_12_901_01.ipynb"], "byronada"),
+        (["course/submitted/ada/one/01.ipynb"], "ada"),
+        (["ada/01.ipynb"], "ada"),
+        (["Ada_101_assignsubmission_file/deep/01.ipynb"], "Ada"),
+    ):
+        collection = collect(archive(tmp_path / "made.zip", dict.fromkeys(names, b"{}")))
+        assert collection.files[0].student == student
+        assert not collection.ignored
+
+
+def test_names_of_files_in_a_students_folder_are_not_taken_for_canvas(tmp_path):
+    hand_in(tmp_path, "ada", solved(), name="homework_1_2_last.ipynb")
+    assert [(file.student, file.number) for file in collect(tmp_path).files] == [("ada", "")]
 
 
 def test_nbgraders_tree_and_the_latest_file(tmp_path):
@@ -314,20 +401,33 @@ def class_of(folder: Path, count: int) -> Path:
     return folder
 
 
+def same_seeds(out: Path, as_in: Path) -> Path:
+    """An empty folder for grades, whose hidden cases will be those of another one."""
+    (out / ".results").mkdir(parents=True)
+    (out / ".results" / "seeds.txt").write_bytes((as_in / ".results" / "seeds.txt").read_bytes())
+    return out
+
+
+def published(out: Path) -> dict[str, bytes]:
+    """All files for students and systems; the report also says how long it took."""
+    return {path.name: path.read_bytes() for path in [*out.glob("*.csv"), *(out / "feedback").iterdir()]}
+
+
 def test_grades_are_the_same_at_any_number_of_workers_and_found_again(tmp_path):
-    folder = class_of(tmp_path / "in", 6)
-    one, three = (tmp_path / f"out{n}" for n in (1, 3))
+    folder, one = class_of(tmp_path / "in", 6), tmp_path / "out1"
+    hand_in(folder, "ends", solved(e1_2="import os; os._exit(0)"))
     grade(folder, one, workers=1)
-    (three / ".results").mkdir(parents=True)
-    (three / ".results" / "seeds.txt").write_bytes((one / ".results" / "seeds.txt").read_bytes())
-    grade(folder, three, workers=3)
-    assert (one / "grades.csv").read_bytes() == (three / "grades.csv").read_bytes()
+    assert len(published(one)) == 4 + 7
+    for workers in (2, 4):
+        out = same_seeds(tmp_path / f"out{workers}", one)
+        grade(folder, out, workers=workers)
+        assert published(out) == published(one)
     results = {path: path.stat().st_mtime_ns for path in (one / ".results").rglob("*.json")}
-    assert len(results) == 6
+    assert len(results) == 7
     hand_in(folder, "student01", solved(e1_2=RIGHT + "\n# changed"))
     grade(folder, one)
     after = {path: path.stat().st_mtime_ns for path in (one / ".results").rglob("*.json")}
-    assert len(after) == 7
+    assert len(after) == 8
     assert all(after[path] == time for path, time in results.items())
 
 
@@ -364,11 +464,10 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path):
             json.loads(path.read_text(encoding="utf-8"))
         finished = now
     subprocess.run(command, check=True, capture_output=True, timeout=300)
-    fresh = tmp_path / "fresh"
-    (fresh / ".results").mkdir(parents=True)
-    (fresh / ".results" / "seeds.txt").write_bytes((out / ".results" / "seeds.txt").read_bytes())
+    fresh = same_seeds(tmp_path / "fresh", out)
     subprocess.run([*command[:6], str(fresh)], check=True, capture_output=True, timeout=300)
-    assert (out / "grades.csv").read_bytes() == (fresh / "grades.csv").read_bytes()
+    assert published(out) == published(fresh)
+    assert len(published(out)) == 4 + 10
 
 
 # -------------------------------------------------------------------------------------------------------------- output
@@ -407,6 +506,23 @@ def test_feedback_shows_what_helps_and_hides_what_is_hidden(tmp_path):
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for words in ("Identical answers", "student01, student02", "Commonest mistakes", "data:image/png", "Slowest"):
         assert words in report
+
+
+def test_feedback_shows_what_an_answer_prints_of_visible_cases_only(tmp_path):
+    code = RIGHT.replace("    weights", "    print(query[0, 0])\n    weights", 1).replace("/ math.sqrt", "* math.sqrt")
+    hand_in(tmp_path / "in", "ada", solved(e1_2=code))
+    grade(tmp_path / "in", tmp_path / "out")
+    page = next((tmp_path / "out" / "feedback").iterdir()).read_text(encoding="utf-8")
+    visible = [case.arguments[0][0, 0] for case in exercises["1.2"].cases_of(0)]
+    assert all(str(query) in page for query in visible)
+    assert page.count("tensor(") == len(visible)
+
+
+@pytest.mark.parametrize("choice", [name for name in WALLS if is_available(name)])
+def test_the_report_says_which_walls_stood(tmp_path, choice):
+    hand_in(tmp_path / "in", "ada", solved(e1_2=RIGHT))
+    assert points(grade(tmp_path / "in", tmp_path / "out", choice=choice), "ada") == 5
+    assert f"ran in: {WALLS[choice]}." in html.unescape((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
 
 
 def test_values_come_back_as_they_were_sent():

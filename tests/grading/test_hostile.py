@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import torch
 
 from largemodels.classroom import exercises
 from largemodels.classroom.grading import sandbox
-from largemodels.classroom.grading.isolating import Cell, Isolation
+from largemodels.classroom.grading.isolating import Cell, Isolation, Job
 from largemodels.classroom.grading.judging import Judge, Verdict
 from largemodels.classroom.grading.judging import grade as grade_one
 
@@ -59,6 +60,60 @@ def walls(request):
         yield made
 
 
+@pytest.fixture(scope="module")
+def graders():
+    """Each arrangement of walls, made when it is asked for."""
+    made: dict[str, Grader] = {}
+
+    def get(choice: str) -> Grader:
+        if choice not in made:
+            try:
+                made[choice] = Grader(choice)
+            except ValueError as error:
+                pytest.skip(str(error))
+        return made[choice]
+
+    yield get
+    for grader in made.values():
+        grader.isolation.__exit__()
+
+
+@pytest.mark.parametrize("choice", ["limits", "process"])
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("while True: pass", "stopped after"),
+        ("os._exit(0)", "ended the whole Python process"),
+        ("print('a' * 100_000_000); raise ValueError('here')", "ValueError: here"),
+        ("torch.allclose = torch.isclose = lambda *a, **k: True", ""),
+        ("return torch.zeros(3_000, 3_000), query", "9,000,000 numbers"),
+        ("raise ValueError('TOKEN_OF_THE_GRADER' in os.environ)", "ValueError: False"),
+        ("raise ValueError([n for n in sys.modules if 'classroom.exercises' in n])", "ValueError: []"),
+    ],
+)
+def test_a_machine_without_walls_still_grades(graders, choice, code, words, monkeypatch):
+    monkeypatch.setenv("TOKEN_OF_THE_GRADER", "secret")
+    verdict = graders(choice)(body(code))
+    assert (verdict.status, verdict.points) == ("wrong", 0)
+    assert words in verdict.message
+    assert graders(choice)(RIGHT).points == 5
+    assert "not scaled" in graders(choice)(UNSCALED).message
+
+
+def test_the_best_walls_of_the_machine_are_chosen(monkeypatch):
+    there = {"bubblewrap": True, "landlock": 6}
+    monkeypatch.setattr(sandbox, "has_bubblewrap", lambda: there["bubblewrap"])
+    monkeypatch.setattr(sandbox, "landlock_version", lambda: there["landlock"])
+    monkeypatch.setattr(sandbox.seccomp, "supported", lambda: True)
+    assert sandbox.choose() == "bubblewrap"
+    there["bubblewrap"] = False
+    assert sandbox.choose() == "kernel"
+    with pytest.raises(ValueError, match="no sandbox 'bubblewrap' here; choose from kernel"):
+        sandbox.choose("bubblewrap")
+    there["landlock"] = 0
+    assert sandbox.choose() == ("limits" if hasattr(os, "fork") else "process")
+
+
 @pytest.fixture(autouse=True)
 def honest_neighbours(request):
     """After every test the same server grades a right and a wrong answer as before."""
@@ -101,14 +156,39 @@ def test_cells_that_end_or_never_end(grader, code):
     assert "Cell 1" in verdict.message
 
 
+def test_waiting_is_not_working(grader):
+    """A busy machine makes an honest answer wait: what counts is the processor time that it uses itself."""
+    wait = f"    import time; time.sleep({QUICK.patience * 5})\n    weights"
+    assert grader(RIGHT.replace("    weights", wait, 1)).points == 5
+    assert grader(f"{RIGHT}\nimport time; time.sleep({QUICK.cell_seconds + 1})").points == 5
+
+
+def test_many_slow_cells_are_stopped_together():
+    work = "import time\nuntil = time.process_time() + 1\nwhile time.process_time() < until: pass\nattention = len"
+    cells = tuple(Cell(i, work) for i in range(100))
+    with Isolation(replace(QUICK, cells_seconds=2.5)) as isolation:
+        result = isolation.run(Job(cells, "attention", function=True))
+    assert 1 <= result.in_cell <= 3
+    assert "stopped after" in result.fate
+
+
 @linux
+@pytest.mark.parametrize("choice", ["bubblewrap", "kernel", "limits"])
 @pytest.mark.parametrize(
-    "code", ["return torch.ones(7_500_000_000)", "return bytearray(30 << 30)", "x = [0]\nwhile True: x = x + x"]
+    "code",
+    [
+        "return torch.ones(7_500_000_000)",
+        "return bytearray(30 << 30)",
+        "return bytearray(3 << 30)",
+        "import mmap; mmap.mmap(-1, 3 << 30)",
+        "x = [0]\nwhile True: x = x + x",
+    ],
 )
-def test_thirty_gigabytes_are_refused(grader, code):
-    verdict = grader(body(code))
+def test_more_memory_than_two_gigabytes_is_refused(graders, choice, code):
+    verdict = graders(choice)(body(code))
     assert verdict.points == 0
-    assert any(word in verdict.message for word in ("memory", "Memory", "stopped after"))
+    assert "emory" in verdict.message
+    assert graders(choice)(RIGHT).points == 5
 
 
 @walled
@@ -249,12 +329,16 @@ def test_neither_stack_nor_memory_holds_the_reference(grader):
 @pytest.mark.parametrize(
     "path",
     [
+        sandbox.SECRET,
         sandbox.SECRET / "chapter1.py",
+        sandbox.SECRET / "__pycache__",
         Path(__file__),
         Path(__file__).parents[2] / "solutions" / "01-attention.ipynb",
         "/etc/passwd",
         "/proc/1/environ",
         "/proc/self/mem",
+        "/proc/self/environ",
+        Path(__file__).parents[2] / "README.md",
         Path.home() / ".ssh",
     ],
 )

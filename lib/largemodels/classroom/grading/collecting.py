@@ -3,27 +3,29 @@
 ===========================================  =====================================================================
 ``ada/01-attention.ipynb``                   a folder for each student
 ``submitted/ada/01-attention/….ipynb``       nbgrader's tree
-``Ada Byron_1234_assignsubmission_file_/…``  Moodle: full name, participant number
-``byronada_LATE_56_789_01-attention.ipynb``  Canvas: name, LATE, user's number, submission's number, file, ``-1`` …
+``Ada Byron_1234_assignsubmission_file/…``   Moodle: full name, participant's number; with or without folders
+``byronada_LATE_56_789_01-attention.ipynb``  Canvas: name, LATE, user's number, file's number, file
+``anon_x1Yz2_789_01-attention.ipynb``        Canvas, where marking is anonymous
 ===========================================  =====================================================================
 
-Nothing is unpacked to disk. Links are not followed, and whatever is no readable file is reported, not graded.
+The LMS's schemes are taken from their sources: Moodle's ``mod_assign\\downloader`` (where the name of a group without a
+number may stand for the student's), and Canvas's ``ContentZipper`` (where the numbers of files grow with time). Nothing
+is unpacked to disk. Links are not followed, and whatever is no readable file is reported, not graded.
 """
 
 import re
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 LARGEST = 50 << 20  # bytes of one notebook
 LARGEST_ZIP = 4 << 30  # bytes of all notebooks of one zip
-MOODLE = re.compile(r"(?P<name>.+?)_(?P<number>\d+)_assignsubmission_(file|onlinetext)_?(?P<file>.*)", re.DOTALL)
-CANVAS = re.compile(
-    r"(?P<name>[^_]+)_(?P<late>LATE_)?(?P<number>\d+)_(?P<submission>\d+)_(?P<file>.+?)(-(?P<again>\d+))?\.ipynb",
-    re.DOTALL,
-)
+JUNK = {"__MACOSX", ".ipynb_checkpoints", ".DS_Store"}  # what programs leave
+MOODLE = re.compile(r"(?P<name>.+?)(_(?P<number>\d+))?_assignsubmission_(file|onlinetext)_?(?P<file>.*)", re.DOTALL)
+CANVAS = re.compile(r"(?P<name>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?P<upload>\d+)_(?P<file>.+)", re.DOTALL)
+CANVAS_ANONYMOUS = re.compile(r"(?P<late>LATE_)?(?P<name>anon_[^_]+)_(?P<upload>\d+)_(?P<file>.+)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class File:
     name: str  # of the file
     data: bytes = b""
     when: float = 0.0  # when it was saved, as far as known; later ones count
-    again: int = 0  # the how-manieth repetition, where the LMS counts
+    upload: int = 0  # grows from file to file, where the LMS counts
     late: bool = False
     number: str = ""  # the LMS's own number of the student
     problem: str | None = None
@@ -45,7 +47,9 @@ class Collection:
     """All that was found: the notebooks, what is no notebook, and which system it came from."""
 
     files: list[File] = field(default_factory=list)
+    others: list[File] = field(default_factory=list)  # no notebooks: a problem where a student handed in nothing else
     ignored: list[str] = field(default_factory=list)
+    ownerless: bool = False  # whether there are notebooks that belong to nobody
     system: str = "folder"  # or "Moodle", "Canvas"
 
 
@@ -56,18 +60,29 @@ def collect(place: Path) -> Collection:
         ValueError: there is nothing of the kind at `place`.
     """
     if place.is_dir():
-        entries = _in_folder(place)
+        collection = _read(_in_folder(place))
     elif place.is_file() and zipfile.is_zipfile(place):
-        entries = _in_zip(place)
+        with zipfile.ZipFile(place) as opened:
+            collection = _read(_unwrapped(list(_in_zip(opened))))
     elif not place.exists():
         raise ValueError(f"{place} does not exist: name a folder of submissions, or a zip from Moodle or Canvas")
     else:
         raise ValueError(f"{place} is neither a folder nor a zip: name a folder of submissions, or the LMS's zip")
+    if not collection.files:
+        loose = "; whose are those that lie in no student's folder?" if collection.ownerless else ""
+        raise ValueError(
+            f"no student's notebook (.ipynb) in {place}{loose}; expected STUDENT/NOTEBOOK.ipynb, or an LMS's zip"
+        )
+    owners = {(file.student, file.number) for file in collection.files}
+    collection.files += [file for file in collection.others if (file.student, file.number) not in owners]
+    return collection
+
+
+def _read(entries: Iterable[tuple]) -> Collection:
     collection = Collection()
     for parts, when, read in entries:
-        _add(collection, parts, when, read)
-    if not collection.files:
-        raise ValueError(f"no notebook (.ipynb) in {place}; expected STUDENT/NOTEBOOK.ipynb, or an LMS's zip")
+        if not JUNK.intersection(parts):
+            _add(collection, parts, when, read)
     return collection
 
 
@@ -76,17 +91,18 @@ def _add(collection: Collection, parts: tuple[str, ...], when: float, read) -> N
     if any(part in ("..", "") or part.startswith("/") for part in parts):
         collection.ignored.append(f"{where}: a path that leads out of the zip")
         return
-    if any(part == "__MACOSX" or part == ".ipynb_checkpoints" for part in parts):
-        return  # copies that programs make
+    facts = _whose(parts)
+    system = facts.pop("system", None) if facts else None
     if not parts[-1].lower().endswith(".ipynb"):
         collection.ignored.append(f"{where}: not a notebook")
+        if facts:
+            collection.others.append(File(problem="not a notebook (.ipynb)", when=when, **facts))
         return
-    facts = _whose(parts)
     if facts is None:
+        collection.ownerless = True
         collection.ignored.append(f"{where}: whose is it? Expected STUDENT/NOTEBOOK.ipynb")
         return
-    if facts.pop("system", None):
-        collection.system = "Canvas" if "again" in facts else "Moodle"
+    collection.system = system or collection.system
     try:
         data, problem = read(), None
     except _Unreadable as error:
@@ -99,21 +115,31 @@ def _whose(parts: tuple[str, ...]) -> dict | None:
     for i, part in enumerate(parts):
         if match := MOODLE.fullmatch(part):
             name = match["file"] if i == len(parts) - 1 else parts[-1]
-            return {"student": match["name"], "number": match["number"], "name": name, "system": True}
-    if match := CANVAS.fullmatch(parts[-1]):
+            return {"student": match["name"], "number": match["number"] or "", "name": name, "system": "Moodle"}
+    if len(parts) == 1 and (match := CANVAS_ANONYMOUS.fullmatch(parts[0]) or CANVAS.fullmatch(parts[0])):
         return {
             "student": match["name"],
-            "number": match["number"],
-            "name": f"{match['file']}.ipynb",
+            "number": match.groupdict().get("number", ""),
+            "name": match["file"],
             "late": bool(match["late"]),
-            "again": int(match["again"] or 0),
-            "system": True,
+            "upload": int(match["upload"]),
+            "system": "Canvas",
         }
     if parts[0] == "submitted":
         parts = parts[1:]
     if len(parts) < 2:
         return None
     return {"student": parts[0], "name": parts[-1]}
+
+
+def _unwrapped(entries: list[tuple]) -> list[tuple]:
+    """Without the one folder that a zip made by hand has on top, if each notebook still says whose it is."""
+    tops = {parts[0] for parts, *_ in entries if not JUNK.intersection(parts)}
+    notebooks = [parts for parts, *_ in entries if parts[-1].lower().endswith(".ipynb")]
+    inside = all(len(parts) > 1 and _whose(parts[1:]) for parts in notebooks)
+    if len(tops) != 1 or not inside or MOODLE.fullmatch(*tops):
+        return entries
+    return [(parts[1:] or parts, *rest) for parts, *rest in entries]
 
 
 class _Unreadable(Exception):
@@ -146,30 +172,29 @@ def _in_folder(folder: Path) -> Iterator[tuple]:
         yield parts, status.st_mtime, read
 
 
-def _in_zip(archive: Path) -> Iterator[tuple]:
+def _in_zip(opened: zipfile.ZipFile) -> Iterator[tuple]:
     total = 0
-    with zipfile.ZipFile(archive) as opened:
-        for info in opened.infolist():
-            if info.is_dir():
-                continue
+    for info in opened.infolist():
+        if info.is_dir():
+            continue
 
-            def read(info: zipfile.ZipInfo = info) -> bytes:
-                nonlocal total
-                if stat.S_ISLNK(info.external_attr >> 16):
-                    raise _Unreadable("a link, not a file")
-                try:
-                    with opened.open(info) as file:  # the size that the zip states may be a lie: count
-                        data = file.read(LARGEST + 1)
-                except Exception as error:  # damaged, encrypted, an unknown method
-                    raise _Unreadable(f"cannot be unpacked: {error}") from error
-                total += len(data)
-                if len(data) > LARGEST or total > LARGEST_ZIP:
-                    raise _Unreadable(f"more than {LARGEST >> 20} MB when unpacked")
-                return data
+        def read(info: zipfile.ZipInfo = info) -> bytes:
+            nonlocal total
+            if stat.S_ISLNK(info.external_attr >> 16):
+                raise _Unreadable("a link, not a file")
+            try:
+                with opened.open(info) as file:  # the size that the zip states may be a lie: count
+                    data = file.read(LARGEST + 1)
+            except Exception as error:  # damaged, encrypted, an unknown method
+                raise _Unreadable(f"cannot be unpacked: {error}") from error
+            if len(data) > LARGEST or total + len(data) > LARGEST_ZIP:
+                raise _Unreadable(f"more than {LARGEST >> 20} MB when unpacked")
+            total += len(data)
+            return data
 
-            name = info.filename.replace("\\", "/")
-            parts = tuple(name.split("/")) if name.startswith("/") else PurePosixPath(name).parts
-            yield parts, _seconds(info), read
+        name = info.filename.replace("\\", "/")
+        parts = tuple(name.split("/")) if name.startswith("/") else PurePosixPath(name).parts
+        yield parts, _seconds(info), read
 
 
 def _seconds(info: zipfile.ZipInfo) -> float:

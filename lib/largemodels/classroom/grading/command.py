@@ -1,6 +1,7 @@
 """The command line of grading: ``python -m largemodels grade SUBMISSIONS --out GRADES``."""
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -29,21 +30,47 @@ WALLS = {
 }
 
 
+EXAMPLES = """
+examples:
+  python -m largemodels grade submissions.zip --out grades
+  python -m largemodels grade submissions.zip --out grades --workers 8
+
+Run it again whenever you like: what is finished is not run again. docs/grading.md tells the rest.
+"""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("submissions", type=Path, help="a folder STUDENT/NOTEBOOK.ipynb, nbgrader's, or an LMS's zip")
-    parser.add_argument("--out", type=Path, required=True, help="the folder for grades, feedback and results so far")
+    parser.epilog, parser.formatter_class = EXAMPLES, argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="answers run at a time (default: %(default)s)"
+        "submissions",
+        type=Path,
+        metavar="SUBMISSIONS",
+        help="the zip that Moodle or Canvas gives, a folder of STUDENT/NOTEBOOK.ipynb, or nbgrader's `submitted`",
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="GRADES", help="the folder for grades, feedback and results so far"
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="answers run at a time (default: %(default)s, one for each processor)",
     )
     parser.add_argument("--dask", metavar="ADDRESS", help="send the work to this dask.distributed scheduler")
     parser.add_argument(
         "--sandbox",
         default="auto",
         choices=["auto", *WALLS],
-        help="the walls around students' code (default: the best)",
+        metavar="WALLS",
+        help=f"the walls around students' code: {', '.join(WALLS)} (default: the best that this machine has)",
     )
     parser.add_argument(
-        "--patience", type=float, default=2.0, help="times an exercise's seconds (default: %(default)g)"
+        "--patience",
+        type=float,
+        default=2.0,
+        metavar="TIMES",
+        help="how many times the seconds that the notebook allows an answer (default: %(default)g)",
     )
 
 
@@ -53,6 +80,8 @@ def main(arguments: argparse.Namespace) -> int:
     try:
         if arguments.workers < 1:
             raise ValueError(f"at least 1 worker is needed, got {arguments.workers}")
+        if not 0 < arguments.patience < math.inf:
+            raise ValueError(f"--patience must be a number above 0, got {arguments.patience:g}")
         limits = Limits(patience=arguments.patience)
         students = grade_class(
             arguments.submissions,
@@ -64,12 +93,16 @@ def main(arguments: argparse.Namespace) -> int:
             dask=arguments.dask,
             progress=True,
         )
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, OSError) as error:
         print(f"{error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped. What is finished is kept: the same command goes on from there.", file=sys.stderr)
+        return 130
     problems = sum(len(s.problems) + sum(v.status == "attention" for v in s.verdicts.values()) for s in students)
     print(
-        f"{len(students)} students; {problems or 'nothing'} needs attention. Start with {arguments.out / 'report.html'}"
+        f"{len(students)} student{'s' * (len(students) != 1)} graded, {problems or 'nothing'} needs attention. "
+        f"Start with {arguments.out / 'report.html'}"
     )
     return 0
 
@@ -89,10 +122,17 @@ def grade_class(
     """Grade everything in `submissions` and write all files to `out`; what is finished there is not run again.
 
     Raises:
-        ValueError: nothing to grade, or a mistake in ``manual.csv``.
+        ValueError: nothing to grade, `out` can be no folder or lies in the submissions, or a mistake in ``manual.csv``.
+        OSError: `out` cannot be written.
     """
     begun, limits, choice = time.monotonic(), limits or Limits(), sandbox.choose(choice)
+    if out.resolve().is_relative_to(submissions.resolve()):
+        raise ValueError(f"{out} lies in {submissions}, among the submissions: name a folder elsewhere")
     collection = collect(submissions)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"{out} cannot be the folder for the grades: {error.strerror}") from error
     students = choose(collection, exercises)
     read_manual(out / "manual.csv", students, exercises)
     judge = Judge(exercises, hidden_seeds(out / ".results" / "seeds.txt", HIDDEN_SEEDS))

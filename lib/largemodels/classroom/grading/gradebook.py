@@ -76,7 +76,7 @@ def choose(collection: Collection, exercises: Mapping[str, Exercise]) -> list[St
         found.setdefault(owner, {}).setdefault(notebook.chapter, []).append((file, notebook))
     for owner, chapters in found.items():
         for chapter, handed_in in sorted(chapters.items()):
-            handed_in.sort(key=lambda pair: (pair[0].again, pair[0].when, pair[0].name))
+            handed_in.sort(key=lambda pair: (pair[0].upload, pair[0].when, pair[0].name))
             file, notebook = handed_in[-1]
             notes = list(notebook.notes)
             if len(handed_in) > 1:

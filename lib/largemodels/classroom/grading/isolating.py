@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Job:
     name: str
     function: bool
     calls: tuple[tuple, ...] = ()
+    visible: int = 1  # so many calls are the notebook's own; what later ones print would show hidden cases
     refused: tuple[str, ...] = ()
     seconds: float = 5.0  # for all calls
 
@@ -60,6 +62,20 @@ class Result:
     in_cell: int | None = None  # where it was when it was stopped, if it had not come to the calls
     seconds: float = 0.0
     walls: list[str] = field(default_factory=list)
+
+
+Clock = Callable[[], tuple[float, float]]  # a process's seconds of processor time, and those of everyone's clock
+
+
+class Allowance:
+    """What is left of some seconds of processor time, and of `idle` times as many by the clock, for code that waits."""
+
+    def __init__(self, seconds: float, idle: float, clock: Clock):
+        self.seconds, self.idle, self.clock, self.begun = seconds, idle, clock, clock()
+
+    def left(self) -> float:
+        processor, wall = (now - then for now, then in zip(self.clock(), self.begun, strict=True))
+        return min(self.seconds - processor, self.idle * self.seconds - wall)
 
 
 class Isolation:
@@ -153,12 +169,17 @@ class Isolation:
             try:
                 with theirs:
                     socket.send_fds(self.control, [b"f"], [theirs.fileno()])
-                result = self._talk(ours, job)
+                result = self._talk(ours, job, self._clock)
                 self.control.sendall(b"r")
                 return result, Receiver(self.control, time.monotonic() + START_SECONDS).header()
             except (OSError, Gone, OutOfTime):
                 self._stop()
                 return result, None
+
+    def _clock(self) -> tuple[float, float]:
+        self.control.sendall(b"t")
+        used = Receiver(self.control, time.monotonic() + START_SECONDS).header()["seconds"]
+        return time.monotonic() if used is None else used, time.monotonic()
 
     def _run_alone(self, job: Job) -> Result:
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
@@ -172,7 +193,7 @@ class Isolation:
                 with connection:
                     if Receiver(connection, time.monotonic() + START_SECONDS).read(len(token)) != token.encode():
                         raise Gone("another program answered")
-                    result = self._talk(connection, job)
+                    result = self._talk(connection, job, lambda: (time.monotonic(),) * 2)
             except (TimeoutError, Gone) as error:
                 log = (self.scratch / "log").read_text(encoding="utf-8", errors="replace")[-2_000:]
                 raise RuntimeError(f"the process that runs students' code did not start:\n{log}") from error
@@ -187,9 +208,10 @@ class Isolation:
 
     # --------------------------------------------------------------------------------------------- the conversation
 
-    def _talk(self, connection: socket.socket, job: Job) -> Result:
+    def _talk(self, connection: socket.socket, job: Job, clock: Clock) -> Result:
         result = Result()
         receiver = Receiver(connection, time.monotonic() + START_SECONDS)
+        seconds = job.seconds * self.limits.patience
         try:
             send(
                 connection,
@@ -200,37 +222,44 @@ class Isolation:
                     "refused": job.refused,
                 },
             )
-            self._wait_for_cells(receiver, result)
-            seconds = job.seconds * self.limits.patience
+            self._wait_for_cells(receiver, result, clock)
             receiver.deadline = time.monotonic() + seconds
+            receiver.more = Allowance(seconds, self.limits.idle, clock).left
             calls = job.calls if result.kind == "function" else ()
             if result.kind == "value":
-                _receive_outcome(receiver, result, 0)
-            for arguments in calls:
+                _receive_outcome(receiver, result, 0, shown=True)
+            for i, arguments in enumerate(calls):
                 tree, blobs = encode(arguments)
                 send(connection, {"arguments": tree}, blobs)
-                _receive_outcome(receiver, result, len(arguments))
+                _receive_outcome(receiver, result, len(arguments), shown=i < job.visible)
                 if not result.outcomes[-1].attempted:
                     break
         except OutOfTime:
-            if result.in_cell is None:
+            if result.in_cell is not None:
+                one, all_cells = self.limits.cell_seconds, self.limits.cells_seconds
+                result.fate = (
+                    f"this cell was stopped after {one:g} seconds, or {all_cells:g} with those before it; "
+                    "does a loop never end?"
+                )
+            elif result.kind:
                 result.fate = f"your code was stopped after {seconds:g} seconds; does a loop never end?"
             else:
-                result.fate = (
-                    f"this cell was stopped after {self.limits.cell_seconds:g} seconds; does a loop never end?"
-                )
+                raise RuntimeError(f"the process did not begin within {START_SECONDS:g} seconds") from None
         except (Gone, OSError):
             result.fate = "ended"
         except ProtocolError as error:
             result.fate = f"your code sent something else than an answer: {error}"
         return result
 
-    def _wait_for_cells(self, receiver: Receiver, result: Result) -> None:
+    def _wait_for_cells(self, receiver: Receiver, result: Result, clock: Clock) -> None:
+        together = Allowance(self.limits.cells_seconds, self.limits.idle, clock)
         while True:
             match receiver.header():
                 case {"cell": int(index)}:
                     result.in_cell = index
-                    receiver.deadline = time.monotonic() + self.limits.cell_seconds
+                    one = Allowance(self.limits.cell_seconds, self.limits.idle, clock)
+                    receiver.more = lambda one=one: min(one.left(), together.left())
+                    receiver.deadline = 0.0  # at once: how much of them is left?
                 case {"ready": True, "is": str(kind), "errors": list(errors), "walls": list(walls)}:
                     result.in_cell = None
                     result.kind, result.walls = kind[:300], [str(wall)[:40] for wall in walls[:8]]
@@ -247,7 +276,7 @@ def _error(entry: Any) -> tuple[int, str, str]:
     raise ProtocolError("an error that is none")
 
 
-def _receive_outcome(receiver: Receiver, result: Result, arguments: int) -> None:
+def _receive_outcome(receiver: Receiver, result: Result, arguments: int, *, shown: bool) -> None:
     header = receiver.header()
     match header:
         case {"value": tree, "error": None | str() as error, "attempted": bool(attempted), "changed": list(changed)}:
@@ -257,7 +286,8 @@ def _receive_outcome(receiver: Receiver, result: Result, arguments: int) -> None
             if error is not None:
                 value, error = None, error[:2_000] or "your code stopped"
             result.outcomes.append(Outcome(value, error, attempted, tuple(changed[:arguments])))
-            result.printed = str(header.get("printed", ""))[:4_000]
+            if shown:
+                result.printed = str(header.get("printed", ""))[:4_000]
         case _:
             raise ProtocolError("a message that means nothing here")
 

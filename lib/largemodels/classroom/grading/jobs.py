@@ -81,6 +81,7 @@ def run_on_dask(
 
     Raises:
         RuntimeError: `distributed` is not installed.
+        OSError: nobody answers there.
     """
     try:
         from distributed import Client, as_completed

@@ -53,7 +53,7 @@ class Judge:
 
     def __init__(self, exercises: Mapping[str, Exercise], hidden: tuple[int, ...]):
         self.exercises, self.seeds = exercises, (VISIBLE, *hidden)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._cases: dict[tuple[str, int], list[Case]] = {}
         self._remembered: dict[tuple[int, int], Outcome] = {}
 
@@ -66,14 +66,16 @@ class Judge:
             name=exercise.name,
             function=exercise.cases is not None,
             calls=tuple(calls + calls[:1]),
+            visible=len(self.cases(id, VISIBLE)),
             refused=exercise.refused if exercise.kind in ("implement", "repair") else (),
             seconds=exercise.seconds * len(self.seeds),
         )
 
     def cases(self, id: str, seed: int) -> list[Case]:
-        if (id, seed) not in self._cases:
-            self._cases[id, seed] = self.exercises[id].cases_of(seed)
-        return self._cases[id, seed]
+        with self._lock:
+            if (id, seed) not in self._cases:
+                self._cases[id, seed] = self.exercises[id].cases_of(seed)
+            return self._cases[id, seed]
 
     def verdict(self, id: str, result: Result) -> Verdict:
         """Judge what came back."""
@@ -224,7 +226,7 @@ def _contents(cell: Any) -> Any:
 
 def key(judge_fingerprint: str, cells: tuple[Cell, ...], every: tuple[Cell, ...] | None, patience: float) -> str:
     """The name under which a result is kept."""
-    content = [1, judge_fingerprint, [(c.index, c.code) for c in cells], patience]
+    content = [2, judge_fingerprint, [(c.index, c.code) for c in cells], patience]
     content.append([(c.index, c.code) for c in every or ()])
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

@@ -2,7 +2,7 @@
 
 Four kinds of wall, as many as the platform has:
 
-*limits*      memory, processor time, size of a file, open files (``setrlimit``; Linux and, but for memory, macOS);
+*limits*      memory, size of a file, open files (``setrlimit``; Linux and, but for memory, macOS);
 *seccomp*     no processes, sockets, signals to others … (`seccomp`; Linux);
 *Landlock*    reading only what Python needs, writing only in a scratch directory (Linux 5.13 and newer);
 *bubblewrap*  a file system, a network and process numbers of its own, where ``bwrap`` is installed (Linux).
@@ -38,8 +38,11 @@ class Limits:
     scratch: int = 64 << 20  # bytes of all files in the scratch directory
     files: int = 1_000  # in the scratch directory
     open_files: int = 128
+    # Seconds of processor time, which do not run faster on a busy machine; `idle` times as many by the clock.
     cell_seconds: float = 10.0  # for running one cell
-    patience: float = 2.0  # times the seconds that an exercise gives in the notebook
+    cells_seconds: float = 60.0  # for running all cells that an answer needs
+    patience: float = 2.0  # times the seconds that an exercise gives in the notebook, for all calls
+    idle: float = 4.0
 
 
 # ----------------------------------------------------------------------------------------------- what the platform has
@@ -52,7 +55,7 @@ def has_bubblewrap() -> bool:
         return False
     try:
         test = [*bubblewrap(Path("/nonexistent")), sys.executable, "-I", "-c", ""]
-        return subprocess.run(test, capture_output=True, timeout=20).returncode == 0
+        return subprocess.run(test, capture_output=True, timeout=60).returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
 
@@ -110,7 +113,9 @@ def packages() -> list[str]:
 
 def bubblewrap(scratch: Path) -> list[str]:
     """The command line that runs what follows it in bubblewrap."""
-    command = "bwrap --unshare-all --die-with-parent --new-session --cap-drop ALL --dev /dev --clearenv".split()
+    command = (
+        "bwrap --unshare-all --die-with-parent --new-session --cap-drop ALL --clearenv --dev /dev --proc /proc".split()
+    )
     for name, value in environment(scratch).items():
         command += ["--setenv", name, value]
     for place in readable():
@@ -128,12 +133,12 @@ def bubblewrap(scratch: Path) -> list[str]:
 def enclose(limits: dict, scratch: str, places: Iterable[str], choice: Choice) -> list[str]:
     """Close this process in for good, and say with which walls. `limits` are `Limits` as a dictionary."""
     walls = ["bubblewrap"] if choice == "bubblewrap" else []
+    if hasattr(os, "fork") and choice != "process":  # first, since it reads /proc
+        set_limits(Limits(**limits), alone=choice == "limits")
+        walls.append("limits")
     if choice in ("bubblewrap", "kernel") and landlock_version():
         landlock([*places, "/dev/zero", "/dev/urandom"], [scratch, "/dev/null"])
         walls.append("Landlock")
-    if hasattr(os, "fork") and choice != "process":
-        set_limits(Limits(**limits), alone=choice == "limits")
-        walls.append("limits")
     if choice in ("bubblewrap", "kernel") and seccomp.supported():
         seccomp.install()
         walls.append("seccomp")
@@ -147,7 +152,7 @@ def set_limits(limits: Limits, *, alone: bool) -> None:
     wanted = {"CORE": 0, "FSIZE": limits.file, "NOFILE": limits.open_files}
     if alone:
         wanted["NPROC"] = 0
-    with suppress(OSError):  # macOS has no such file, and does not enforce this limit
+    if sys.platform.startswith("linux"):  # macOS does not enforce this limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         wanted["AS"] = pages * resource.getpagesize() + limits.memory
     for name, value in wanted.items():
