@@ -12,9 +12,12 @@ import pytest
 from largemodels.corpora.english import PARTS, Document, documents, sentences
 
 
-@pytest.fixture(scope="module")
-def corpus():
-    return documents()
+@pytest.fixture(scope="module", autouse=True)
+def corpus(tmp_path_factory):
+    """Made anew, not read from the course's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LARGEMODELS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield documents()
 
 
 def test_there_is_enough_of_everything(corpus):

@@ -3,7 +3,8 @@
 About 1.5 MB of prose by many hands, on many subjects, and no download. The language reference is `pydoc_data.topics`;
 the docstrings are read from the source files of the standard library, none of which is imported. What is no prose
 (examples, tables, grammar, lists of arguments) is left out, and so is every paragraph that has appeared before. Another
-version of Python has other texts, but on one machine they are always the same, and in the same order.
+version of Python has other texts, but on one machine they are always the same, and in the same order. Reading them takes
+some seconds, so they are kept in the `cache`.
 
     >>> [document.title for document in documents() if document.part == "text"][:2]
     ['_strptime', '_strptime.LocaleTime']
@@ -11,12 +12,15 @@ version of Python has other texts, but on one machine they are always the same, 
 
 import ast
 import hashlib
+import itertools
 import re
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from inspect import cleandoc
 from pathlib import Path
+
+from .cache import cached
 
 # The parts of the library, and of some its modules. What Python no longer has, or not yet, is skipped.
 PARTS = {
@@ -72,7 +76,7 @@ def documents(split: str | None = None, path: str | Path | None = None) -> list[
     """
     if split not in (None, "train", "test"):
         raise ValueError(f'split must be "train", "test", or None for all, got {split!r}')
-    found = list(_distinct(_python() if path is None else _own(Path(path))))
+    found = _python() if path is None else list(_distinct(_own(Path(path))))
     return [document for document in found if split in (None, document.split)]
 
 
@@ -97,30 +101,49 @@ def _distinct(found: Iterator[Document]) -> Iterator[Document]:
 # ----------------------------------------------------------------------------------------------------- Python's own
 
 
-def _python() -> Iterator[Document]:
+def _python() -> list[Document]:
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:  # some distributions leave it out
+        topics = {}
+    sources = [(part, name, file.read_bytes()) for part, name, file in _files()]
+
+    def make() -> list[tuple[str, str, str]]:
+        found = _distinct(itertools.chain(_reference(topics), _library(sources)))
+        return [(document.title, document.text, document.part) for document in found]
+
+    made_from = [repr(topics).encode(), Path(__file__).read_bytes()]
+    for part, name, content in sources:
+        made_from += [part.encode(), name.encode(), content]
+    return [Document(*fields) for fields in cached("english", made_from, make)]
+
+
+def _files() -> Iterator[tuple[str, str, Path]]:
+    """The source files of the library, each with its part and its dotted name."""
     root = Path(sysconfig.get_path("stdlib"))
     if not (root / "os.py").exists():
         raise FileNotFoundError(
             f"this Python came without the sources of its library (no os.py in {root}); "
             'use a text file of your own: documents(path="book.txt")'
         )
-    yield from _reference()
     for part, modules in PARTS.items():
         for module in modules.split():
             for file in [root / f"{module}.py", *sorted((root / module).rglob("*.py"), key=Path.as_posix)]:
                 names = file.relative_to(root).with_suffix("").parts
                 if file.exists() and not {"test", "tests"} & {*names}:
-                    for title, docstring in _docstrings(file, ".".join(names).removesuffix(".__init__")):
-                        if text := _prose(cleandoc(docstring)):
-                            yield Document(title, text, part)
+                    yield part, ".".join(names).removesuffix(".__init__"), file
 
 
-def _reference() -> Iterator[Document]:
+def _library(sources: Iterable[tuple[str, str, bytes]]) -> Iterator[Document]:
+    """The docstrings of source files: part, dotted name and content of each."""
+    for part, name, content in sources:
+        for title, docstring in _docstrings(content, name):
+            if text := _prose(cleandoc(docstring)):
+                yield Document(title, text, part)
+
+
+def _reference(topics: dict[str, str]) -> Iterator[Document]:
     """The language reference, one document for each section."""
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:  # some distributions leave it out
-        return
     for topic, text in topics.items():
         # a heading is underlined
         heading, *rest = re.split(r"^(\S.*)\n[=*~^\-]{3,}\n", text, flags=re.MULTILINE)
@@ -130,7 +153,7 @@ def _reference() -> Iterator[Document]:
                 yield Document(f"{topic}: {title}" if title else topic, prose, "language")
 
 
-def _docstrings(file: Path, name: str) -> Iterator[tuple[str, str]]:
+def _docstrings(source: bytes, name: str) -> Iterator[tuple[str, str]]:
     """The docstrings of a source file in the order they stand in, each with its dotted name."""
 
     def visit(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
@@ -140,7 +163,7 @@ def _docstrings(file: Path, name: str) -> Iterator[tuple[str, str]]:
             if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from visit(child, f"{name}.{child.name}")
 
-    yield from visit(ast.parse(file.read_bytes()), name)
+    yield from visit(ast.parse(source), name)
 
 
 def _prose(text: str) -> str:
