@@ -1,5 +1,6 @@
 """A class from the folder to the gradebook: broken files, lost metadata, kills, workers, names, tables, pages."""
 
+import argparse
 import csv
 import html
 import json
@@ -17,7 +18,8 @@ import pytest
 from largemodels.classroom import exercises
 from largemodels.classroom.grading import extracting, sandbox
 from largemodels.classroom.grading.collecting import collect
-from largemodels.classroom.grading.command import WALLS, grade_class
+from largemodels.classroom.grading.command import WALLS, add_arguments, grade_class, main
+from largemodels.classroom.grading.feedback import file_name
 from largemodels.classroom.grading.gradebook import choose, safe
 from largemodels.classroom.grading.judging import fingerprint
 from largemodels.classroom.grading.protocol import Decoder, ProtocolError, encode
@@ -236,7 +238,7 @@ def test_unreadable_files_are_named_and_never_a_silent_zero(broken, name):
     assert students[name].points("1.2") is None
     assert students[name].problems
     row = next(row for row in table(out / "grades.csv") if row["student"] == name)
-    assert row["1.2"] == ""
+    assert (row["1.2"], row["total"]) == ("", "")
     assert "needs attention" in row["notes"]
     problem = marked_up(students[name].problems[0])
     assert f"<bdi>{name}</bdi></td><td><bdi>{problem}" in (out / "report.html").read_text(encoding="utf-8")
@@ -273,6 +275,7 @@ def test_moodles_zip(tmp_path):
     ]
     students = choose(collection, exercises)
     assert len(students) == 5
+    assert file_name(students[0], "1", "Moodle") == "Ada-Byron_101_assignsubmission_file_exercises-1.html"
     assert [s.problems for s in students if s.number == "104"] == [["work.pdf: not a notebook (.ipynb)"]]
     assert len(collection.ignored) == 2
 
@@ -355,13 +358,52 @@ def test_a_zip_that_climbs_out_or_explodes(tmp_path):
     ("make", "words"),
     [
         (lambda p: p / "missing", "does not exist"),
-        (lambda p: p, "no notebook"),
+        (lambda p: p, "no student's notebook"),
         (lambda p: hand_in(p, "x", "text", "notes.txt"), "neither a folder nor a zip"),
     ],
 )
 def test_nothing_to_grade_is_said(tmp_path, make, words):
     with pytest.raises(ValueError, match=words):
         collect(make(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("{0}/nowhere --out {0}/out", "does not exist"),
+        ("{0}/empty --out {0}/out", "no student's notebook"),
+        ("{1}/exercises --out {0}/out", "whose are those that lie in no student's folder?"),
+        ("{0}/in --out {0}/in/out", "among the submissions"),
+        ("{0}/in --out {0}/in/ada/01-attention.ipynb", "among the submissions"),
+        ("{0}/in --out {0}/file", "cannot be the folder for the grades"),
+        ("{0}/in --out {0}/file/out", "cannot be the folder for the grades"),
+        ("{0}/in --out {0}/out --workers 0", "at least 1 worker"),
+        ("{0}/in --out {0}/out --patience 0", "--patience must be a number above 0"),
+        ("{0}/in --out {0}/out --chapters 1,12", "no exercises of '12'; there are 1, 2"),
+    ],
+)
+def test_mistakes_at_the_command_line_are_told_in_one_line(tmp_path, capsys, options, words):
+    hand_in(tmp_path / "in", "ada", solved())
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    assert main(parser.parse_args(options.format(tmp_path, COURSE).split())) == 1
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+def test_only_the_chapters_asked_for_are_graded(tmp_path):
+    hand_in(tmp_path / "in", "ada", solved(e1_2=RIGHT))
+    hand_in(tmp_path / "in", "ada", solved("02-masking"), name="02-masking.ipynb")
+    hand_in(tmp_path / "in", "bob", solved("02-masking"), name="01-attention.ipynb")
+    grade(tmp_path / "in", tmp_path / "out")
+    ada, bob = table(tmp_path / "out" / "grades.csv")
+    assert (ada["1.2"], ada["total"], ada["of"]) == ("5", "5", "5")
+    assert (bob["1.2"], bob["total"]) == ("", "")
+    for row in (ada, bob):
+        assert "it is of chapter 2, which is not graded here" in row["notes"]
 
 
 NAMES = [

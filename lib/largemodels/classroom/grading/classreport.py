@@ -25,11 +25,14 @@ def write_report(
     exercises: Mapping[str, Exercise],
     stubs: Iterable[CodeCell],
     facts: list[str],
+    ignored: list[str],
 ) -> None:
-    """`stubs`: the released notebooks' cells, which all have in common; `facts`: how the grading was done."""
+    """`stubs`: the released notebooks' cells, which all have in common; `facts`: how the grading was done;
+    `ignored`: what else lay among the submissions.
+    """
     ids = columns(students, exercises)
     parts = ["<h1>Class report</h1>", *(f"<p>{html.escape(fact)}</p>" for fact in facts)]
-    parts.append(_attention(students))
+    parts += [_attention(students), _ignored(ignored)]
     if ids:
         parts += [_distribution(students, ids, exercises), _hardest(students, ids, exercises)]
     parts += [_mistakes(students, ids, exercises), _slowest(students), _identical(students, ids, exercises, stubs)]
@@ -64,10 +67,17 @@ def _attention(students: list[Student]) -> str:
     return "<h2>Needs attention</h2>" + _table(["student", "what"], rows)
 
 
+def _ignored(files: list[str]) -> str:
+    if not files:
+        return ""
+    rows = "".join(f"<li><bdi>{html.escape(file)}</bdi></li>" for file in files[:1_000])
+    return f"<details><summary>{len(files)} files were left alone</summary><ul>{rows}</ul></details>"
+
+
 def _distribution(students: list[Student], ids: list[str], exercises: Mapping[str, Exercise]) -> str:
     from ... import plots
 
-    totals = [student.total(ids) for student in students if student.submissions]
+    totals = [total for student in students if (total := student.total(ids)) is not None]
     if not totals:
         return ""
     most = sum(exercises[id].points for id in ids)

@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="answers run at a time (default: %(default)s, one for each processor)",
     )
+    parser.add_argument(
+        "--chapters", metavar="1,2", help="grade these chapters, and name notebooks of others (default: all)"
+    )
     parser.add_argument("--dask", metavar="ADDRESS", help="send the work to this dask.distributed scheduler")
     parser.add_argument(
         "--sandbox",
@@ -86,7 +89,7 @@ def main(arguments: argparse.Namespace) -> int:
         students = grade_class(
             arguments.submissions,
             arguments.out,
-            exercises,
+            _of_chapters(exercises, arguments.chapters),
             workers=arguments.workers,
             limits=limits,
             choice=arguments.sandbox,
@@ -105,6 +108,14 @@ def main(arguments: argparse.Namespace) -> int:
         f"Start with {arguments.out / 'report.html'}"
     )
     return 0
+
+
+def _of_chapters(exercises: Mapping[str, Exercise], wanted: str | None) -> dict[str, Exercise]:
+    chapters = list(dict.fromkeys(id.split(".")[0] for id in exercises))
+    chosen = [chapter.strip() for chapter in wanted.split(",")] if wanted else chapters
+    if unknown := [chapter for chapter in chosen if chapter not in chapters]:
+        raise ValueError(f"--chapters: no exercises of {', '.join(unknown)!r}; there are {', '.join(chapters)}")
+    return {id: exercise for id, exercise in exercises.items() if id.split(".")[0] in chosen}
 
 
 def grade_class(
@@ -158,14 +169,14 @@ def grade_class(
         f"{len(students)} students, {ran} answers run and {kept} taken from earlier runs, "
         f"in {time.monotonic() - begun:.0f} seconds.",
         f"Students' code ran in: {WALLS[choice]}.",
-        *(f"Not graded: {ignored}" for ignored in collection.ignored[:50]),
     ]
     write_grades(out / "grades.csv", students, exercises)
     write_moodle(out / "moodle.csv", students, exercises)
     write_canvas(out / "canvas.csv", students, exercises)
     for student in students:
-        write_feedback(out / "feedback", student, exercises)
-    write_report(out / "report.html", students, exercises, [c for cells in released.values() for c in cells], facts)
+        write_feedback(out / "feedback", student, exercises, collection.system)
+    stubs = [cell for cells in released.values() for cell in cells]
+    write_report(out / "report.html", students, exercises, stubs, facts, collection.ignored)
     return students
 
 

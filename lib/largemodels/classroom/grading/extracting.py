@@ -119,9 +119,12 @@ def _code_cell(index: int, cell: Any) -> CodeCell | None:
 
 def _chapter(cells: list[CodeCell], exercises: Mapping[str, Exercise]) -> str:
     """The chapter that most cells say they belong to, or define the names of."""
-    by_metadata = [_chapter_of(cell.exercise) for cell in cells if cell.exercise in exercises]
+    chapters = {_chapter_of(id) for id in exercises}
+    marked = [_chapter_of(cell.exercise) for cell in cells if cell.exercise]
+    if marked and not chapters.intersection(marked):
+        raise Unreadable(f"it is of chapter {max(marked, key=marked.count)}, which is not graded here")
     by_name = [_chapter_of(id) for cell in cells for id, e in exercises.items() if e.name in cell.names[0]]
-    votes = by_metadata or by_name
+    votes = [chapter for chapter in marked if chapter in chapters] or by_name
     if not votes:
         raise Unreadable("no exercise of this course in it: neither metadata nor names of answers")
     return max(dict.fromkeys(votes), key=votes.count)

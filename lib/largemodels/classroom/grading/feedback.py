@@ -34,21 +34,22 @@ def page(title: str, body: str) -> str:
     )
 
 
-def file_name(student: Student, chapter: str) -> str:
-    """A name that every file system takes, one for each student however they are called."""
+def file_name(student: Student, chapter: str, system: str) -> str:
+    """A name that every file system takes, one for each student however they are called.
+
+    Moodle takes a zip of feedback files, and knows by their names whose they are.
+    """
+    plain = re.sub(r"[\W_]+", "-", student.name).strip("-")[:40] or "student"
+    if system == "Moodle" and student.number:
+        return f"{plain}_{student.number}_assignsubmission_file_exercises-{chapter}.html"
     owner = f"{student.name}\0{student.number}"
-    plain = re.sub(r"\W+", "-", student.name).strip("-")[:40] or "student"
     return f"{plain}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}-{chapter}.html"
 
 
-def write_feedback(folder: Path, student: Student, exercises: Mapping[str, Exercise]) -> list[Path]:
-    """Write the pages of one student; return where."""
-    written = []
+def write_feedback(folder: Path, student: Student, exercises: Mapping[str, Exercise], system: str = "folder") -> None:
+    """Write the pages of one student."""
     for chapter, submission in student.submissions.items():
-        path = folder / file_name(student, chapter)
-        write_whole(path, feedback(student, submission, exercises))
-        written.append(path)
-    return written
+        write_whole(folder / file_name(student, chapter, system), feedback(student, submission, exercises))
 
 
 def feedback(student: Student, submission: Submission, exercises: Mapping[str, Exercise]) -> str:

@@ -55,8 +55,10 @@ class Student:
             return given.points
         return self.verdicts[exercise].points if exercise in self.verdicts else None
 
-    def total(self, exercises: Iterable[str]) -> float:
-        return sum(self.points(id) or 0 for id in exercises)
+    def total(self, exercises: Iterable[str]) -> float | None:
+        """None where nothing was handed in, or nothing that could be read."""
+        points = [points for id in exercises if (points := self.points(id)) is not None]
+        return sum(points) if points else None
 
 
 def choose(collection: Collection, exercises: Mapping[str, Exercise]) -> list[Student]:

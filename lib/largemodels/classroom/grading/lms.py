@@ -20,10 +20,9 @@ def write_moodle(path: Path, students: list[Student], exercises: Mapping[str, Ex
         ["Identifier", "Full name", "Grade", "Maximum Grade", "Last modified (grade)", "Feedback comments"]
     ]
     for student in students:
-        comment = ", ".join(f"{id}: {number(student.points(id)) or '–'}" for id in ids)
+        comment = ", ".join(f"{id}: {number(p)}" for id in ids if (p := student.points(id)) is not None)
         identifier = f"Participant {student.number}" if student.number else ""
-        total = number(student.total(ids)) if student.submissions else ""
-        rows.append([identifier, student.name, total, number(most), "", comment])
+        rows.append([identifier, student.name, number(student.total(ids)), number(most), "", comment])
     write_table(path, rows)
 
 
@@ -37,6 +36,5 @@ def write_canvas(path: Path, students: list[Student], exercises: Mapping[str, Ex
     most = [number(sum(exercises[id].points for id in of[chapter])) for chapter in chapters]
     rows.append(["Points Possible", "", "", "", "", *most])
     for student in students:
-        totals = [number(student.total(of[c])) if c in student.submissions else "" for c in chapters]
-        rows.append([student.name, student.number, "", "", "", *totals])
+        rows.append([student.name, student.number, "", "", "", *(number(student.total(of[c])) for c in chapters)])
     write_table(path, rows)
