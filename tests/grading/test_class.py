@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -474,8 +475,6 @@ def test_grades_are_the_same_at_any_number_of_workers_and_found_again(tmp_path):
 
 
 def test_a_changed_exercise_is_graded_again_and_an_unchanged_one_is_not():
-    from dataclasses import replace
-
     exercise = exercises["1.2"]
     before = fingerprint(vars(exercise))
     assert before == fingerprint(vars(replace(exercise)))
@@ -485,13 +484,54 @@ def test_a_changed_exercise_is_graded_again_and_an_unchanged_one_is_not():
     assert len({fingerprint(vars(e)) for e in exercises.values()}) == len(exercises)
 
 
+def test_only_what_changed_is_run_again(tmp_path):
+    def results() -> set[str]:
+        return {path.name for path in (tmp_path / "out").rglob("*.json")}
+
+    chosen = only("1.2", "1.4", "1.5")
+    for student in ("ada", "bob"):
+        hand_in(tmp_path / "in", student, solved(e1_2=RIGHT + f"# {student}"))
+    grade_class(tmp_path / "in", tmp_path / "out", chosen, limits=QUICK)
+    first = results()
+    assert len(first) == 4  # both gave the same answers to 1.4 and 1.5
+
+    hand_in(tmp_path / "in", "ada", solved(e1_2=RIGHT + "# ada", e1_5='why_scale = "A"'))
+    ada, bob = grade_class(tmp_path / "in", tmp_path / "out", chosen, limits=QUICK)
+    second = results()
+    assert first < second
+    assert len(second) == 5
+    assert (ada.points("1.5"), bob.points("1.5"), ada.points("1.2")) == (0, 2, 5)
+
+    chosen["1.5"] = replace(chosen["1.5"], success="Quite right.")
+    ada, bob = grade_class(tmp_path / "in", tmp_path / "out", chosen, limits=QUICK)
+    assert second < results()
+    assert len(results()) == 7
+    assert bob.verdicts["1.5"].message == "Quite right."
+
+
+def test_an_answer_that_lacks_a_name_is_graded_by_its_own_notebook(tmp_path):
+    """Two students give the same answer, which calls what only one of them has, out of sight of the reader of names."""
+    code = RIGHT.replace("math.sqrt(query.shape[-1])", "root(query.shape[-1])", 1)
+    for student, definition in (("ada", "root = math.sqrt"), ("bob", "root = math.exp"), ("eve", "")):
+        made = solved(e1_2=code)
+        at = made["cells"].index(answer_cell(made, "1.2"))
+        hidden = {"cell_type": "code", "metadata": {}, "source": f"exec({definition!r})"}
+        made["cells"].insert(at, hidden)
+        hand_in(tmp_path / "in", student, made)
+    verdicts = grade(tmp_path / "in", tmp_path / "out")
+    assert points(verdicts, "ada") == 5
+    assert points(verdicts, "bob") < 5
+    assert "NameError" in verdicts["eve"]["1.2"].message
+    assert grade(tmp_path / "in", tmp_path / "out") == verdicts
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_kill_at_any_moment_loses_nothing(tmp_path):
-    folder, out = class_of(tmp_path / "in", 10), tmp_path / "out"
+    folder, out = class_of(tmp_path / "in", 30), tmp_path / "out"
     command = [sys.executable, "-m", "largemodels", "grade", str(folder), "--out", str(out), "--workers", "1"]
     finished: set[str] = set()
-    for wait in (5, 25, 50):  # results, then SIGKILL
+    for wait in (4, 14, 26):  # of 38 results, then SIGKILL
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
@@ -499,7 +539,7 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path):
                 break
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL  # it was still at work
         now = {path.name for path in out.rglob("*.json")}
         assert finished <= now
         for path in out.rglob("*.json"):
@@ -509,7 +549,7 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path):
     fresh = same_seeds(tmp_path / "fresh", out)
     subprocess.run([*command[:6], str(fresh)], check=True, capture_output=True, timeout=300)
     assert published(out) == published(fresh)
-    assert len(published(out)) == 4 + 10
+    assert len(published(out)) == 4 + 30
 
 
 # -------------------------------------------------------------------------------------------------------------- output

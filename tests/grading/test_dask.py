@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def test_a_cluster_gives_the_same_grades_though_a_worker_is_killed(tmp_path):
     folder = tmp_path / "in"
     for i in range(12):
-        code = (RIGHT, UNSCALED)[i % 2].replace("scores", f"scores{i}")
+        code = "import time\ntime.sleep(0.5)\n" + (RIGHT, UNSCALED)[i % 2].replace("scores", f"scores{i}")
         hand_in(folder, f"student{i:02}", solved(e1_2=body("os._exit(0)") if i == 5 else code))
     cluster = distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
     with cluster, distributed.Client(cluster) as client:

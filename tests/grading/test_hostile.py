@@ -158,7 +158,7 @@ def test_cells_that_end_or_never_end(grader, code):
 
 def test_waiting_is_not_working(grader):
     """A busy machine makes an honest answer wait: what counts is the processor time that it uses itself."""
-    wait = f"    import time; time.sleep({QUICK.patience * 5})\n    weights"
+    wait = "    import time; time.sleep(0.5)\n    weights"  # ten calls: longer than the 3.75 seconds that they have
     assert grader(RIGHT.replace("    weights", wait, 1)).points == 5
     assert grader(f"{RIGHT}\nimport time; time.sleep({QUICK.cell_seconds + 1})").points == 5
 
@@ -506,9 +506,12 @@ def test_an_answer_for_the_visible_cases_only(grader):
     code = f"{RIGHT}\nright = attention\ndef attention(query, key, value, mask=None):\n"
     code += f"    seen = any(abs(query[0, 0, 0].item() - k) < 1e-6 for k in {known})\n"
     code += "    return right(query, key, value, mask) if seen else (value[:, :3] * 0, torch.zeros(2, 3, 5))"
-    verdict = grader(code)
-    assert verdict.points == 0
-    assert "right on the cases that the notebook checks" in verdict.message
+    hidden = "(value[:, :3] * 0, torch.zeros(2, 3, 5))"
+    telling = "(_ for _ in ()).throw(ValueError(query))"  # a message that would show a hidden case
+    for verdict in (grader(code), grader(code.replace(hidden, telling))):
+        assert verdict.points == 0
+        assert "right on the cases that the notebook checks" in verdict.message
+        assert "tensor" not in verdict.message
 
 
 @pytest.mark.parametrize("rule", ["n[0] <= 3", "n[0] > 1", "n[0] <= 9"])

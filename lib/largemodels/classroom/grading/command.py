@@ -150,7 +150,7 @@ def grade_class(
     store = Store(out / ".results")
     chapters = {chapter for student in students for chapter in student.submissions}
     released = {chapter: released_cells(course, chapter) for chapter in sorted(chapters)}
-    waiting: dict[str, tuple[Task, list[Student]]] = {}  # the same answer of two students is run once
+    waiting: dict[str, tuple[Task, list[Student]]] = {}
     kept = 0
     prints = {id: judge.fingerprint(id) for id in columns(students, exercises)}
     for student in students:
@@ -158,15 +158,15 @@ def grade_class(
             every = extracting.every_cell(submission.notebook, released[chapter])
             for id in (id for id in prints if id.split(".")[0] == chapter):
                 cells = extracting.cells_for(exercises[id], submission.notebook, released[chapter])
-                name = key(prints[id], cells, every if cells else None, limits.patience)
-                if verdict := store.get(name):
+                answer, whole = (key(prints[id], limits.patience, *codes) for codes in ([cells], [cells, every]))
+                if verdict := store.get(answer) or store.get(whole):
                     student.verdicts[id], kept = verdict, kept + 1
                 else:
-                    waiting.setdefault(name, (Task(name, id, cells, every), []))[1].append(student)
+                    waiting.setdefault(whole, (Task(answer, whole, id, cells, every), []))[1].append(student)
     _run(waiting, judge, store, workers=workers, limits=limits, choice=choice, dask=dask, progress=progress)
     ran = sum(len(owners) for _, owners in waiting.values())
     facts = [
-        f"{len(students)} students, {ran} answers run and {kept} taken from earlier runs, "
+        f"{len(students)} students, {ran} answers graded and {kept} taken from earlier runs, "
         f"in {time.monotonic() - begun:.0f} seconds.",
         f"Students' code ran in: {WALLS[choice]}.",
     ]
@@ -189,13 +189,17 @@ def _run(waiting, judge: Judge, store: Store, *, workers, limits, choice, dask, 
 
         def done(task: Task, verdict: Verdict) -> None:
             if verdict.status != "attention":
-                store.put(task.key, verdict)
-            for student in waiting[task.key][1]:
+                store.put(task.answer_key if verdict.alone else task.notebook_key, verdict)
+            for student in waiting[task.notebook_key][1]:
                 student.verdicts[task.exercise] = verdict
             bar.update()
+
+        def known(task: Task) -> Verdict | None:
+            return store.get(task.answer_key)
 
         tasks = [task for task, _ in waiting.values()]
         if dask:
             run_on_dask(tasks, judge, done, address=dask, limits=limits, choice=choice)
         else:
-            run_here(tasks, judge, done, workers=min(workers, len(tasks)), limits=limits, choice=choice)
+            workers = min(workers, len(tasks))
+            run_here(tasks, judge, done, known=known, workers=workers, limits=limits, choice=choice)

@@ -16,9 +16,10 @@ from .sandbox import Choice, Limits
 
 @dataclass(frozen=True)
 class Task:
-    """One answer to run, and the name under which its verdict is kept."""
+    """One answer to run, and the names under which its verdict is kept: by its own cells, and by the whole notebook."""
 
-    key: str
+    answer_key: str
+    notebook_key: str
     exercise: str
     cells: tuple[Cell, ...]
     every: tuple[Cell, ...]
@@ -34,8 +35,20 @@ def attention(judge: Judge, task: Task, error: BaseException) -> Verdict:
     return Verdict(task.exercise, "attention", 0, points, message)
 
 
-def run_here(tasks: Iterable[Task], judge: Judge, done: Done, *, workers: int, limits: Limits, choice: Choice) -> None:
-    """Run `tasks` on `workers` threads, each with a server process of its own; `done` is called by one at a time."""
+def run_here(
+    tasks: Iterable[Task],
+    judge: Judge,
+    done: Done,
+    *,
+    known: Callable[[Task], Verdict | None],
+    workers: int,
+    limits: Limits,
+    choice: Choice,
+) -> None:
+    """Run `tasks` on `workers` threads, each with a server process of its own; `done` is called by one at a time.
+
+    What is `known` when a task's turn comes, since another student gave the same answer, is not run again.
+    """
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
@@ -50,7 +63,9 @@ def run_here(tasks: Iterable[Task], judge: Judge, done: Done, *, workers: int, l
                     except queue.Empty:
                         return
                     try:
-                        verdict = grade(judge, isolation.run, task.exercise, task.cells, lambda task=task: task.every)
+                        verdict = known(task) or grade(
+                            judge, isolation.run, task.exercise, task.cells, lambda task=task: task.every
+                        )
                     except Exception as error:
                         verdict = attention(judge, task, error)
                     with lock:

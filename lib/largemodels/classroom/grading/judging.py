@@ -38,6 +38,7 @@ class Verdict:
     printed: str = ""
     seconds: float = 0.0
     walls: tuple[str, ...] = ()
+    alone: bool = True  # whether it follows from the answer's own cells, without the rest of the notebook
 
     @staticmethod
     def from_json(values: dict) -> "Verdict":
@@ -224,10 +225,9 @@ def _contents(cell: Any) -> Any:
         return None
 
 
-def key(judge_fingerprint: str, cells: tuple[Cell, ...], every: tuple[Cell, ...] | None, patience: float) -> str:
-    """The name under which a result is kept."""
-    content = [2, judge_fingerprint, [(c.index, c.code) for c in cells], patience]
-    content.append([(c.index, c.code) for c in every or ()])
+def key(judge_fingerprint: str, patience: float, *codes: tuple[Cell, ...]) -> str:
+    """The name under which a result is kept that follows from these cells."""
+    content = [2, judge_fingerprint, patience, [[(cell.index, cell.code) for cell in cells] for cells in codes]]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
@@ -243,5 +243,5 @@ def grade(
     lacks = any(kind == "NameError" for _, kind, _ in result.errors) or "NameError" in verdict.message
     if verdict.status == "wrong" and lacks:
         again = judge.verdict(id, runner(judge.job(id, every())))
-        verdict = again if again.points > verdict.points else verdict
+        verdict = replace(again if again.points > verdict.points else verdict, alone=False)
     return verdict
