@@ -1,5 +1,6 @@
 """WordPiece against Hugging Face's `tokenizers`, and their tokenizers behind our interface."""
 
+import re
 import unicodedata
 
 import pytest
@@ -74,6 +75,8 @@ def test_ties_are_broken_as_hugging_face_does(texts, size, text):
 @given(TEXTS, st.booleans())
 def test_words_are_those_of_bert(text, lowercase):
     text = "".join(c for c in text if unicodedata.category(c) != "Cn")  # younger than this Python's Unicode tables
+    # BERT's own program counts these 256 characters as Chinese; `tokenizers` begins the block at 2B920 instead of 2B820.
+    text = re.sub("[\U0002b820-\U0002b91f]", "", text)
     normalizer, splitter = normalizers.BertNormalizer(lowercase=lowercase), pre_tokenizers.BertPreTokenizer()
     found = normalize(text, lowercase)
     assert found == normalizer.normalize_str(text)
