@@ -281,6 +281,30 @@ def test_moodles_zip(tmp_path):
     assert len(collection.ignored) == 2
 
 
+def test_what_moodle_takes_back(tmp_path):
+    entries = {
+        "Ada Byron_101_assignsubmission_file/01-attention.ipynb": solved(e1_2=UNSCALED),
+        "Bob_102_assignsubmission_file/01-attention.ipynb": b"",
+        "孔 丘_103_assignsubmission_file/01-attention.ipynb": solved(e1_2=RIGHT),
+        "Zoe_104_assignsubmission_file/01-attention.ipynb": b"",
+    }
+    place, out = archive(tmp_path / "moodle.zip", entries), tmp_path / "out"
+    given = grade(place, out, ids=("1.2", "1.5"))["Ada Byron"]["1.2"].points
+    (out / "manual.csv").write_text("student,exercise,points,comment\n104,1.2,4,on paper\n", encoding="utf-8")
+    grade(place, out, ids=("1.2", "1.5"))
+    assert (out / "moodle.csv").read_text(encoding="utf-8").splitlines() == [
+        "Identifier,Full name,Grade,Maximum Grade,Last modified (grade),Feedback comments",
+        f'Participant 101,Ada Byron,{given + 2:g},7,,"1.2: {given:g}, 1.5: 2"',
+        "Participant 102,Bob,,7,,",
+        "Participant 104,Zoe,4,7,,1.2: 4",
+        'Participant 103,孔 丘,7,7,,"1.2: 5, 1.5: 2"',
+    ]
+    assert sorted(path.name for path in (out / "feedback").iterdir()) == [
+        "Ada-Byron_101_assignsubmission_file_exercises-1.html",
+        "孔-丘_103_assignsubmission_file_exercises-1.html",
+    ]
+
+
 def test_canvas_zip_with_late_and_repeated_submissions(tmp_path):
     entries = {
         "byronada_LATE_11_900_01-attention-12.ipynb": solved(e1_2=UNSCALED),
@@ -586,8 +610,11 @@ def test_feedback_shows_what_helps_and_hides_what_is_hidden(tmp_path):
     seeds = (tmp_path / "out" / ".results" / "seeds.txt").read_text().split()
     assert not any(seed in page for seed in seeds)
     report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    for words in ("Identical answers", "student01, student02", "Commonest mistakes", "data:image/png", "Slowest"):
+    for words in ("Identical answers", "student01, student02", "Commonest mistakes", "Slowest"):
         assert words in report
+    assert report.count("src='data:image/png;base64,") == 2
+    assert "<td class='n'><bdi>2</bdi></td><td><bdi>Your scores are not scaled" in report
+    assert "<td class='n'><bdi>3</bdi></td><td class='n'><bdi>1</bdi></td>" in report  # three tried, one passed
 
 
 def test_feedback_shows_what_an_answer_prints_of_visible_cases_only(tmp_path):
