@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from largemodels.classroom import exercises
-from largemodels.classroom.grading import extracting, sandbox
+from largemodels.classroom.exercise import Exercise, Misconception
+from largemodels.classroom.grading import extracting, judging, sandbox
 from largemodels.classroom.grading.collecting import collect
 from largemodels.classroom.grading.command import WALLS, add_arguments, grade_class, main
 from largemodels.classroom.grading.feedback import file_name
@@ -577,6 +578,23 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path):
 
 
 # -------------------------------------------------------------------------------------------------------------- output
+
+
+def test_a_grader_that_cannot_do_its_part_gives_no_zero(tmp_path):
+    def too_slow(seconds: float) -> Exercise:
+        slow = Misconception(lambda *_: time.sleep(seconds), "never")
+        return replace(exercises["1.2"], misconceptions=(slow,), seconds=1.0)
+
+    hand_in(tmp_path / "in", "ada", solved(e1_2=RIGHT))
+    hand_in(tmp_path / "in", "bob", solved(e1_2=UNSCALED))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(judging, "OWN_SECONDS", 1.0)
+        ada, bob = grade_class(tmp_path / "in", tmp_path / "out", {"1.2": too_slow(1.5)}, limits=QUICK)
+    assert (ada.points("1.2"), bob.verdicts["1.2"].status) == (5, "attention")
+    assert "own answers took more than 1 seconds" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    row = table(tmp_path / "out" / "grades.csv")[1]
+    assert (row["student"], row["1.2"]) == ("bob", "")
+    assert "attention" in row["notes"]
 
 
 def test_points_by_hand_survive_and_mistakes_in_them_are_named(tmp_path):

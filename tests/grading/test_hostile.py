@@ -297,6 +297,7 @@ for s in gc.get_objects():
     ):
         verdict = grader(write.replace("HEADER", repr(header)) + UNSCALED)
         assert verdict.points == 0
+        assert "99999" not in verdict.message  # not even to show what it was sent
     flood = write.replace('s.sendall(struct.pack("!I", len(t)) + t)', "s.sendall(b'\\xff' * 1000)").replace(
         "HEADER", "{}"
     )
@@ -365,6 +366,19 @@ def test_the_graders_environment_is_not_there(walls, monkeypatch):
         del os.environ["TOKEN_OF_THE_GRADER"]
     assert "OMP_NUM_THREADS" in message
     assert "TOKEN_OF_THE_GRADER" not in message
+
+
+@linux
+@pytest.mark.parametrize("choice", ["bubblewrap", "kernel", "limits"])
+def test_no_open_file_is_inherited(graders, choice):
+    code = """
+found = []
+for i in range(4, 1_000):
+    try: found.append((i, os.fstat(i)))
+    except OSError: pass
+raise ValueError(found, *(os.fstat(i).st_rdev == os.stat("/dev/null").st_rdev for i in range(3)))
+"""
+    assert "([], True, True, True)" in graders(choice)(body(code)).message
 
 
 # ------------------------------------------------------------------------------------------------------ reaching others

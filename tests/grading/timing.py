@@ -6,6 +6,7 @@ Every submission differs from every other one, so that no result is found twice;
 
 import argparse
 import json
+import os
 import random
 import sys
 import tempfile
@@ -76,6 +77,8 @@ def main() -> None:
         own = {student.name: sum(v.points for v in student.verdicts.values()) for student in students}
         agree = sum(own[name] == score for name, score in grades(folder).items())
     count, sample = arguments.students, arguments.sample
+    if hasattr(os, "getloadavg"):
+        print(f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f} over the last minute")
     print(f"largemodels grade: {count} submissions, {answers} answers attempted, {arguments.workers} workers")
     print(f"  first run  {ours:7.1f} s  {ours / count:6.3f} s per submission (feedback and report included)")
     print(f"  second run {again:7.1f} s  {again / count:6.3f} s per submission")

@@ -96,9 +96,10 @@ def _hardest(students: list[Student], ids: list[str], exercises: Mapping[str, Ex
 
     rows = []
     for id in ids:
-        verdicts = [student.verdicts[id] for student in students if id in student.verdicts]
+        given = [student.verdicts[id] for student in students if id in student.verdicts]
+        verdicts = [verdict for verdict in given if verdict.status != "attention"]
         tried = [verdict for verdict in verdicts if verdict.status != "not attempted"]
-        points = [student.points(id) or 0 for student in students if id in student.verdicts]
+        points = [points for student in students if (points := student.points(id)) is not None]
         share = sum(points) / (len(points) * exercises[id].points) if points else 0
         passed = sum(verdict.status == "passed" for verdict in verdicts)
         rows.append((share, id, exercises[id].title, len(tried), passed, f"{share:.0%}"))

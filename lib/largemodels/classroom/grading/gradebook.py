@@ -50,10 +50,11 @@ class Student:
     problems: list[str] = field(default_factory=list)  # files that could not be read: they need attention
 
     def points(self, exercise: str) -> float | None:
-        """None for an exercise of a chapter that was not handed in."""
+        """None for an exercise of a chapter that was not handed in, or that could not be graded."""
         if (given := self.manual.get(exercise)) and given.points is not None:
             return given.points
-        return self.verdicts[exercise].points if exercise in self.verdicts else None
+        verdict = self.verdicts.get(exercise)
+        return verdict.points if verdict and verdict.status != "attention" else None
 
     def total(self, exercises: Iterable[str]) -> float | None:
         """None where nothing was handed in, or nothing that could be read."""
@@ -137,7 +138,11 @@ def write_grades(path: Path, students: list[Student], exercises: Mapping[str, Ex
     for student in students:
         notes = [f"needs attention: {problem}" for problem in student.problems]
         notes += [note for submission in student.submissions.values() for note in submission.notes]
-        notes += [f"{id}: {v.message.splitlines()[0]}" for id, v in student.verdicts.items() if v.status == "attention"]
+        notes += [
+            f"needs attention: {id}: {v.message.splitlines()[0]}"
+            for id, v in student.verdicts.items()
+            if v.status == "attention"
+        ]
         points = [number(student.points(id)) for id in ids]
         rows.append([student.name, student.number, *points, number(student.total(ids)), number(most), "; ".join(notes)])
     write_table(path, rows, mark=True)
