@@ -144,7 +144,8 @@ class Exercise:
             ]
             results.append(StageResult(stage.title, 0 if wrong else stage.points, stage.points))
             if wrong and not first:
-                first = f"{stage.title}: {wrong[0]}." + (f"\nWhere to look: {stage.look}" if stage.look else "")
+                end = "" if wrong[0].endswith(("?", "!", ".")) else "."
+                first = f"{stage.title}: {wrong[0]}{end}" + (f"\nWhere to look: {stage.look}" if stage.look else "")
         if not first:
             return self._report("passed", self.success, tuple(results), printed)
         message = self._diagnosis(cases, outcomes, failures, run) or first

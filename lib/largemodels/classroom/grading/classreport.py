@@ -71,7 +71,7 @@ def _ignored(files: list[str]) -> str:
     if not files:
         return ""
     rows = "".join(f"<li><bdi>{html.escape(file)}</bdi></li>" for file in files[:1_000])
-    return f"<details><summary>{len(files)} files were left alone</summary><ul>{rows}</ul></details>"
+    return f"<details><summary>Left alone, since they are no notebooks or nobody's: {len(files)}</summary><ul>{rows}</ul></details>"
 
 
 def _distribution(students: list[Student], ids: list[str], exercises: Mapping[str, Exercise]) -> str:
@@ -86,6 +86,7 @@ def _distribution(students: list[Student], ids: list[str], exercises: Mapping[st
         counts[max(0, min(9, int(10 * total / most)))] += 1
     labels = [f"{i * 10}–{i * 10 + 10}" for i in range(10)]
     figure = plots.bars(counts, labels, xlabel=f"points, in % of {number(most)}", ylabel="students", annotate=".0f")
+    figure.axes[0].yaxis.get_major_locator().set_params(integer=True)  # there is no half student
     middle = sorted(totals)[len(totals) // 2]
     text = f"{len(totals)} students; half of them have {number(middle)} points or more."
     return f"<h2>Points</h2><p>{text}</p>{_picture(figure, text)}"

@@ -104,8 +104,7 @@ def main(arguments: argparse.Namespace) -> int:
         return 130
     problems = sum(len(s.problems) + sum(v.status == "attention" for v in s.verdicts.values()) for s in students)
     print(
-        f"{len(students)} student{'s' * (len(students) != 1)} graded, {problems or 'nothing'} needs attention. "
-        f"Start with {arguments.out / 'report.html'}"
+        f"Students: {len(students)}. Needs attention: {problems or 'nothing'}. Start with {arguments.out / 'report.html'}"
     )
     return 0
 
