@@ -1,6 +1,5 @@
 """Generation with a cache, and attention within a band."""
 
-import time
 from collections.abc import Iterator
 
 import torch
@@ -74,29 +73,35 @@ def _pairs(batch: int, beams: int, repetitions: int) -> Comparison:
     return compare(title, competitors, repetitions=repetitions, amount=batch * sizes.length, goal=1.5)
 
 
-def seconds_by_length(lengths: tuple[int, ...] = (128, 256, 512, 1024)) -> dict[int, float]:
-    """Seconds for one more token, by the number of tokens generated so far: GPT A, batch 1."""
+def lengths(repetitions: int, *, after: tuple[int, ...] = (16, 128, 256, 512, 1024)) -> Iterator[Comparison]:
+    """16 more tokens, by the number of tokens so far: GPT A, batch 1."""
     from largemodels.gpt import GPT
 
     torch.manual_seed(0)
-    model = GPT(A.gpt(max(lengths) + 16)).eval()
-    found = {}
-    with torch.no_grad():
-        state = model.start(max(lengths) + 16)
-        token = torch.zeros(1, 1, dtype=torch.long)
-        for length in lengths:
-            while state.length < length:
-                model.step(token, state)
-            begin = time.perf_counter()
+    more = 16 * (repetitions + 1)
+    model = GPT(A.gpt(max(after) + more)).eval()
+
+    def competitor(length: int) -> Competitor:
+        prompt, state = torch.randint(A.vocab_size, (1, length)), model.start(length + more)
+
+        @torch.no_grad()
+        def run() -> None:
             for _ in range(16):
-                model.step(token, state)
-            found[length] = (time.perf_counter() - begin) / 16
-    return found
+                model.step(prompt[:, :1], state)
+
+        with torch.no_grad():
+            model.step(prompt, state)
+        return Competitor(f"after {length:,}", run)
+
+    yield compare("GPT A, batch 1: 16 more tokens", [*map(competitor, after)], repetitions=repetitions, amount=16)
 
 
-def bands(repetitions: int, *, band: int = 256, lengths: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384)):
-    """Attention within a band against dense attention under the banded mask, by length; d_head 32, 4 heads."""
-    for length in lengths:
+def bands(repetitions: int, *, band: int = 256, of: tuple[int, ...] = (1024, 2048, 4096, 8192, 16384)):
+    """Attention within a band against dense attention under the banded mask, by length; d_head 32, 4 heads.
+
+    Memory is what a call takes beyond its arguments; the mask, length² bytes, is one of them.
+    """
+    for length in of:
         torch.manual_seed(0)
         query, key, value = torch.randn(3, 1, 4, length, 32)
         banded = Competitor(
@@ -112,4 +117,4 @@ def bands(repetitions: int, *, band: int = 256, lengths: tuple[int, ...] = (1024
                     lambda q=query, k=key, v=value, m=mask: scaled_dot_product_attention(q, k, v, m),
                 )
             )
-        yield compare(f"attention, length {length:,}", competitors, repetitions=repetitions, amount=length)
+        yield compare(f"attention, length {length:,}", competitors, repetitions=repetitions, amount=length, memory=True)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from largemodels.blocks import init_normal
 from largemodels.gpt import GPTConfig
 
 
@@ -159,6 +160,7 @@ class TorchGPT(nn.Module):
         )
         self.stack = nn.TransformerEncoder(layer, sizes.num_layers, nn.LayerNorm(sizes.d_model), False)
         self.register_buffer("causal", nn.Transformer.generate_square_subsequent_mask(sizes.length))
+        init_normal(self, 0.02)
 
     def forward(self, tokens: Tensor) -> Tensor:
         x = self.stack(self.token(tokens) + self.position, mask=self.causal, is_causal=True)

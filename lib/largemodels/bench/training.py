@@ -21,18 +21,37 @@ HIDDEN_SHARE = 0.15  # of BERT's tokens
 
 
 def training(repetitions: int) -> Iterator[Comparison]:
-    for name, sizes, goal in (("A", A, 1.2), ("B", B, 1.2)):
-        yield _decoder(f"GPT {name}, float32: {sizes}", sizes, False, goal, repetitions)
-    if gains_from_bfloat16(GPT(B.gpt())):
-        yield _decoder(f"GPT B, as the training loop chooses (bfloat16): {B}", B, True, 2.0, repetitions)
-    yield _pairs(repetitions)
-    yield _masked(repetitions)
+    """All in float32 with the same optimizer; then ours as `training.train` chooses, and the others as they come."""
+    for name, sizes in (("A", A), ("B", B)):
+        yield _decoder(f"GPT {name}, float32: {sizes}", sizes, goal=1.2, repetitions=repetitions)
+    yield _pairs(goal=1.1, repetitions=repetitions)
+    yield _masked(goal=1.4, repetitions=repetitions)
+    yield _decoder(f"GPT B, defaults: {B}", B, goal=2.0, repetitions=repetitions, defaults=True)
+    yield _pairs(goal=1.3, repetitions=repetitions, defaults=True)
 
 
-def _trainer(model: nn.Module, loss: Callable[[nn.Module], Tensor], bfloat16: bool = False) -> Callable[[], float]:
-    """A function that makes one step, with the loop's optimizer for all alike."""
+def _ours(
+    model: nn.Module, loss: Callable[[nn.Module], Tensor], defaults: bool, name: str, note: str = ""
+) -> Competitor:
+    bfloat16 = defaults and gains_from_bfloat16(model)
+    if defaults:
+        note = "bfloat16, fused AdamW" if bfloat16 else "float32, fused AdamW"
+    return Competitor(name, _trainer(model, loss, bfloat16=bfloat16), note)
+
+
+def _theirs(
+    model: nn.Module, loss: Callable[[nn.Module], Tensor], defaults: bool, name: str, note: str = ""
+) -> Competitor:
+    return Competitor(name, _trainer(model, loss, fused=not defaults), note)
+
+
+def _trainer(
+    model: nn.Module, loss: Callable[[nn.Module], Tensor], *, bfloat16: bool = False, fused: bool = True
+) -> Callable[[], float]:
+    """A function that makes one step and returns the loss before it. torch's own default is no fused AdamW."""
     model.train()
-    optimizer = torch.optim.AdamW(decay_groups(model, 0.01), lr=1e-3, betas=(0.9, 0.98), fused=True)
+    options = {"fused": True} if fused else {}
+    optimizer = torch.optim.AdamW(decay_groups(model, 0.01), lr=1e-3, betas=(0.9, 0.98), **options)
 
     def step() -> float:
         with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
@@ -51,18 +70,18 @@ def _next_token_loss(tokens: Tensor, call: Callable[[nn.Module, Tensor], Tensor]
     return lambda model: F.cross_entropy(call(model, inputs).flatten(0, 1).float(), targets.flatten())
 
 
-def _decoder(title: str, sizes: Sizes, bfloat16: bool, goal: float, repetitions: int) -> Comparison:
+def _decoder(title: str, sizes: Sizes, *, goal: float, repetitions: int, defaults: bool = False) -> Comparison:
     torch.manual_seed(0)
     tokens = torch.randint(sizes.vocab_size, (sizes.batch, sizes.length + 1))
     plain = _next_token_loss(tokens, lambda model, inputs: model(inputs))
     theirs = peers.gpt2(sizes) if peers.transformers() else None
     ours = GPT(sizes.gpt()) if theirs is None else peers.same_weights(theirs)
-    competitors = [Competitor("largemodels.GPT", _trainer(ours, plain, bfloat16))]
+    competitors = [_ours(ours, plain, defaults, "largemodels.GPT")]
     if theirs is not None:
         logits = _next_token_loss(tokens, lambda model, inputs: model(inputs, use_cache=False).logits)
-        note = "float32, same weights" if bfloat16 else "same weights"
-        competitors.append(Competitor("transformers GPT2LMHeadModel", _trainer(theirs, logits), note))
-    competitors.append(Competitor("torch.nn.TransformerEncoder", _trainer(peers.TorchGPT(sizes), plain), "own weights"))
+        competitors.append(_theirs(theirs, logits, defaults, "transformers GPT2LMHeadModel", "same weights"))
+    torchs = peers.TorchGPT(sizes)
+    competitors.append(_theirs(torchs, plain, defaults, "torch.nn.TransformerEncoder", "own weights"))
     return compare(
         title,
         competitors,
@@ -73,7 +92,7 @@ def _decoder(title: str, sizes: Sizes, bfloat16: bool, goal: float, repetitions:
     )
 
 
-def _pairs(repetitions: int) -> Comparison:
+def _pairs(*, goal: float, repetitions: int, defaults: bool = False) -> Comparison:
     sizes = PAIRS
     torch.manual_seed(0)
     source, target, labels = torch.randint(1, sizes.vocab_size, (3, sizes.batch, sizes.length))
@@ -95,21 +114,34 @@ def _pairs(repetitions: int) -> Comparison:
         )
     )
     both = loss(lambda model: model(source, target))
+    torchs = peers.TorchTransformer(sizes)
     competitors = [
-        Competitor("largemodels.Transformer", _trainer(ours, both)),
-        Competitor("torch.nn.Transformer", _trainer(peers.TorchTransformer(sizes), both), "without positions"),
+        _ours(ours, both, defaults, "largemodels.Transformer", "own weights"),
+        _theirs(torchs, both, defaults, "torch.nn.Transformer", "own weights, no positions"),
     ]
     if peers.transformers():
         named = loss(lambda model: model(input_ids=source, decoder_input_ids=target, use_cache=False).logits)
-        competitors += [
-            Competitor("transformers BART", _trainer(peers.bart(sizes), named)),
-            Competitor("transformers T5", _trainer(peers.t5(sizes), named)),
-        ]
-    title = f"encoder-decoder, float32: {sizes.num_layers} + {sizes}"
-    return compare(title, competitors, repetitions=repetitions, amount=sizes.batch * sizes.length, goal=1.1)
+        for name, model in (("transformers BART", peers.bart(sizes)), ("transformers T5", peers.t5(sizes))):
+            competitors.append(_theirs(model, named, defaults, name, "own weights"))
+    return compare(
+        f"encoder-decoder, {'defaults' if defaults else 'float32'}: {sizes.num_layers} + {sizes}",
+        competitors,
+        repetitions=repetitions,
+        amount=sizes.batch * sizes.length,
+        flops=_flops_of_pairs(ours, sizes),
+        goal=goal,
+    )
 
 
-def _masked(repetitions: int) -> Comparison:
+def _flops_of_pairs(model: nn.Module, sizes: Sizes) -> float:
+    """As `planner.flops_per_token`: 6 for each weight of a product, and 12·d for each pair of positions that meet."""
+    matrices = sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and "embedding" not in name)
+    attentions = 3 * sizes.num_layers  # of encoder and decoder, and of the decoder to the encoder
+    # Each weight is used for the tokens of the source or for those of the target, not for both.
+    return sizes.batch * sizes.length * (6 * matrices + 12 * attentions * sizes.d_model * sizes.length)
+
+
+def _masked(*, goal: float, repetitions: int) -> Comparison:
     """BERT's loss needs logits at the hidden tokens only; `transformers` computes all of them."""
     from largemodels.bert import BERT, BERTConfig
 
@@ -132,10 +164,10 @@ def _masked(repetitions: int) -> Comparison:
     only_hidden = _trainer(
         ours, lambda model: F.cross_entropy(model.head(model.encoder(tokens)[hidden]), tokens[hidden])
     )
-    competitors = [Competitor("largemodels.BERT", only_hidden, "head at the hidden tokens only")]
+    competitors = [Competitor("largemodels.BERT", only_hidden, "same weights, head at the hidden tokens only")]
     if theirs is not None:
         labels = tokens.masked_fill(~hidden, -100)
         everywhere = _trainer(theirs, lambda model: model(tokens, labels=labels).loss)
         competitors.append(Competitor("transformers BertForMaskedLM", everywhere, "same weights"))
     title = f"BERT, float32: {sizes}"
-    return compare(title, competitors, repetitions=repetitions, amount=sizes.batch * sizes.length, goal=1.4)
+    return compare(title, competitors, repetitions=repetitions, amount=sizes.batch * sizes.length, goal=goal)
