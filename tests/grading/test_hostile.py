@@ -156,6 +156,7 @@ def test_cells_that_end_or_never_end(grader, code):
     assert "Cell 1" in verdict.message
 
 
+@linux
 def test_waiting_is_not_working(grader):
     """A busy machine makes an honest answer wait: what counts is the processor time that it uses itself."""
     wait = "    import time; time.sleep(0.5)\n    weights"  # ten calls: longer than the 3.75 seconds that they have
@@ -434,6 +435,21 @@ def test_the_scratch_directory_is_ones_own(walls):
 def test_the_disk_cannot_be_filled(walls, code):
     message = walls(body(code)).message
     assert "File too large" in message or "it wrote more than" in message
+
+
+@walled
+def test_the_disk_cannot_be_filled_behind_a_flood_of_messages(walls):
+    """Word of one new cell after the other gives a process time, and does not distract from what it writes."""
+    code = """
+import gc, json, socket, struct, time
+connection = next(s for s in gc.get_objects() if type(s) is socket.socket)
+text = json.dumps({"cell": 7}).encode()
+for i in range(100_000):
+    connection.sendall(struct.pack("!I", len(text)) + text)
+    if i < 2_000 and i % 10 == 0:
+        open(str(i), "wb").write(b"a" * (1 << 20))
+"""
+    assert "it wrote more than" in walls(code).message
 
 
 @walled

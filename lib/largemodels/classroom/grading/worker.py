@@ -63,7 +63,7 @@ def serve(config: dict) -> None:
 
 
 def _fork(control: socket.socket, descriptor: int, config: dict, scratch: Path) -> None:
-    """One answer: fork, wait for the grader's word that it is over, stop what is left, report."""
+    """One answer: fork, tell the time when asked, wait for the grader's word that it is over, stop what is left, report."""
     scratch.mkdir()
     child = os.fork()
     if child == 0:
@@ -81,18 +81,19 @@ def _fork(control: socket.socket, descriptor: int, config: dict, scratch: Path) 
     control.settimeout(WATCH_SECONDS)
     while True:
         try:
-            match control.recv(1):
-                case b"t":
-                    send(control, {"seconds": _processor_seconds(child)})
-                    continue
-                case b"":
-                    os.kill(child, signal.SIGKILL)
-                    os._exit(0)
-            break
+            word = control.recv(1)
         except TimeoutError:
-            if not full and _too_full(scratch, config["limits"]):
-                full = True
-                os.kill(child, signal.SIGKILL)
+            word = None
+        if not full and _too_full(scratch, config["limits"]):
+            full = True
+            os.kill(child, signal.SIGKILL)
+        if word == b"t":
+            send(control, {"seconds": _processor_seconds(child)})
+        elif word == b"":  # the grader is gone
+            os.kill(child, signal.SIGKILL)
+            os._exit(0)
+        elif word:
+            break
     control.settimeout(None)
     for target in (child, -child):  # and its group, where something could be started
         with contextlib.suppress(ProcessLookupError, PermissionError):
