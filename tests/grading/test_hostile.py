@@ -1,6 +1,8 @@
 """Whatever one submission does, it costs that student's marks at most: the honest ones around it keep theirs."""
 
+import errno
 import os
+import platform
 import socket
 import sys
 import threading
@@ -477,6 +479,39 @@ def test_limits_cannot_be_raised_and_the_server_not_traced(walls):
     trace = "import ctypes; l = ctypes.CDLL(None); raise ValueError(l.ptrace(16, os.getppid(), 0, 0))"
     assert "ValueError: -1" in walls(body(trace)).message
     assert "Error" in walls(body("open(f'/proc/{os.getppid()}/mem', 'r+b')")).message
+
+
+@walled
+def test_every_system_call_of_the_list_is_refused(walls):
+    """Asked for directly, past what Python would check first."""
+    column = sandbox.seccomp.ARCHITECTURES[platform.machine()][0]
+    calls = {name: numbers[column] for name, numbers in sandbox.seccomp.REFUSED.items() if numbers[column] is not None}
+    calls |= {"clone": sandbox.seccomp.CLONE[column], "clone3": sandbox.seccomp.CLONE3[column]}
+    assert len(calls) > 60
+    code = f"""
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+got = dict()
+for name, number in {calls}.items():
+    ctypes.set_errno(0)
+    result = libc.syscall(number, *[ctypes.c_long(0)] * 6)
+    got[name] = (result, ctypes.get_errno())
+raise ValueError([(name, *seen) for name, seen in got.items() if seen != (-1, {errno.EPERM})])
+"""
+    assert f"ValueError: [('clone3', -1, {errno.ENOSYS})]" in walls(body(code)).message
+
+
+@walled
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have one table of system calls")
+def test_the_second_table_of_system_calls_is_closed(walls):
+    assert "SIGSYS" in walls(body("import ctypes; ctypes.CDLL(None).syscall(0x40000000 | 39)")).message
+
+
+@linux
+@pytest.mark.parametrize("choice", ["bubblewrap", "kernel", "limits"])
+def test_few_files_can_be_open(graders, choice):
+    code = "found = [open(os.devnull) for _ in range(200)]"
+    assert "Too many open files" in graders(choice)(body(code)).message
 
 
 def test_each_wall_is_there_that_is_reported(grader):
