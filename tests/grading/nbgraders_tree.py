@@ -16,7 +16,7 @@ c.ClearSolutions.code_stub = {"python": "raise NotImplementedError"}
 """
 
 
-def nbgrader(folder: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+def nbgrader(folder: Path, *arguments: str, timeout: float = 600) -> subprocess.CompletedProcess:
     """One of nbgrader's commands, in `folder`."""
     places = {f"JUPYTER_{name}_DIR": str(folder / ".jupyter") for name in ("CONFIG", "RUNTIME")} | {"HOME": str(folder)}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])  # it calls alembic
@@ -27,24 +27,29 @@ def nbgrader(folder: Path, *arguments: str, check: bool = True) -> subprocess.Co
         | {"OMP_NUM_THREADS": "1", "LARGEMODELS_PROGRESS": str(folder / "progress")}
     )
     command = [sys.executable, "-m", "nbgrader", *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=400)
-    if check and done.returncode:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=timeout)
+    if done.returncode:
         raise RuntimeError(done.stdout + done.stderr)
     return done
 
 
-def make(folder: Path, source: dict, name: str = "01-attention") -> None:
-    """A course with our solved notebook as its only assignment, `one`, released."""
-    (folder / "source" / "one").mkdir(parents=True)
-    (folder / "source" / "one" / f"{name}.ipynb").write_text(json.dumps(source), encoding="utf-8")
+def _write(place: Path, notebooks: dict[str, dict]) -> None:
+    place.mkdir(parents=True)
+    for name, notebook in notebooks.items():
+        (place / f"{name}.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+
+
+def make(folder: Path, sources: dict[str, dict]) -> dict[str, dict]:
+    """A course with our solved notebooks as its only assignment, `one`; what nbgrader releases, by name."""
+    _write(folder / "source" / "one", sources)
     (folder / "nbgrader_config.py").write_text(CONFIG, encoding="utf-8")
     nbgrader(folder, "generate_assignment", "one", "--create")
+    released = folder / "release" / "one"
+    return {name: json.loads((released / f"{name}.ipynb").read_text(encoding="utf-8")) for name in sources}
 
 
-def submit(folder: Path, student: str, submission: dict, name: str = "01-attention") -> None:
-    place = folder / "submitted" / student / "one"
-    place.mkdir(parents=True)
-    (place / f"{name}.ipynb").write_text(json.dumps(submission), encoding="utf-8")
+def submit(folder: Path, student: str, notebooks: dict[str, dict]) -> None:
+    _write(folder / "submitted" / student / "one", notebooks)
 
 
 def grades(folder: Path) -> dict[str, float]:

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from classes import RIGHT, UNSCALED, answer_cell, hand_in, notebook, solved
+from classes import COURSE, RIGHT, UNSCALED, answer_cell, hand_in, notebook, solved
 from nbgraders_tree import grades, make, nbgrader, submit
 
 from largemodels.classroom import exercises
+from largemodels.classroom.exercise import Exercise
 from largemodels.classroom.grading.command import grade_class
 
 pytest.importorskip("nbgrader")
@@ -28,8 +29,7 @@ def answered(released: dict, **answers: str) -> dict:
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nbgrader")
-    make(folder, notebook())
-    released = json.loads((folder / "release" / "one" / "01-attention.ipynb").read_text(encoding="utf-8"))
+    released = make(folder, {"01-attention": notebook()})["01-attention"]
     all_answers = {
         f"e{id.replace('.', '_')}": answer_cell(solved(), id)["source"] for id in exercises if id.startswith("1.")
     }
@@ -42,7 +42,7 @@ def course(tmp_path_factory):
         "nothing": released,
     }
     for student, submission in submissions.items():
-        submit(folder, student, submission)
+        submit(folder, student, {"01-attention": submission})
         hand_in(folder / "ours", student, submission)
     nbgrader(folder, "autograde", "one", "--create")
     return folder, released
@@ -66,6 +66,23 @@ def test_nbgraders_points_are_ours(course, tmp_path):
     assert theirs == ours
     assert ours["right"] == sum(e.points for id, e in exercises.items() if id.startswith("1."))
     assert 0 == ours["nothing"] < ours["little"] == 5 < ours["wrong"] < ours["right"]
+
+
+def test_the_points_agree_in_every_other_chapter(tmp_path):
+    names = [path.stem for path in sorted((COURSE / "solutions").glob("*.ipynb")) if path.stem != "01-attention"]
+    released = make(tmp_path, {name: notebook(name) for name in names})
+    submit(tmp_path, "right", {name: notebook(name) for name in names})
+    submit(tmp_path, "nothing", released)
+    nbgrader(tmp_path, "autograde", "one", "--create", timeout=1_200)
+    students = grade_class(tmp_path / "submitted", tmp_path / "out", exercises, workers=2)
+    ours = {student.name: sum(v.points for v in student.verdicts.values()) for student in students}
+    assert grades(tmp_path) == ours
+    assert ours == {"nothing": 0, "right": sum(e.points for e in exercises.values() if chapter_of(e) in names)}
+
+
+def chapter_of(exercise: Exercise) -> str:
+    number = f"{int(exercise.id.split('.')[0]):02d}-"
+    return next((path.stem for path in (COURSE / "solutions").glob(f"{number}*.ipynb")), "not written yet")
 
 
 def test_our_grader_reads_nbgraders_tree(course, tmp_path):

@@ -53,13 +53,12 @@ def main() -> None:
     rng, solution = random.Random(0), notebook()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        make(folder, solution)
-        released = json.loads((folder / "release" / "one" / "01-attention.ipynb").read_text(encoding="utf-8"))
+        released = make(folder, {"01-attention": solution})["01-attention"]
         for i in range(arguments.students):
             made = synthetic(released, solution, rng, f"student{i:03}")
             hand_in(folder / "ours", f"student{i:03}", made)
             if i < arguments.sample:
-                submit(folder, f"student{i:03}", made)
+                submit(folder, f"student{i:03}", {"01-attention": made})
 
         begun = time.perf_counter()
         students = grade_class(folder / "ours", folder / "grades", exercises, workers=arguments.workers, progress=True)
