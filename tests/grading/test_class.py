@@ -612,8 +612,17 @@ def test_points_by_hand_survive_and_mistakes_in_them_are_named(tmp_path):
         ("nobody,1.2,1,", "0 students"),
         ("student01,9.9,1,", "no exercise"),
         ("student01,1.2,x,", "a number"),
+        ("student01,1.2,nan,", "a number"),
     ):
         manual.write_text(f"student,exercise,points,comment\n{row}\n", encoding="utf-8")
+        with pytest.raises(ValueError, match=words):
+            grade(folder, out)
+    for table_of_another_kind, words in (
+        (b"student;exercise;points;comment\nstudent01;1.2;4,5;\n", "with commas"),
+        ("student,exercise,points,comment\nstudent01,1.2,4.5,très bien\n".encode("latin-1"), "UTF-8"),
+        (b"", "first line"),
+    ):
+        manual.write_bytes(table_of_another_kind)
         with pytest.raises(ValueError, match=words):
             grade(folder, out)
 

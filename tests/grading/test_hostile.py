@@ -6,7 +6,7 @@ import platform
 import socket
 import sys
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -301,6 +301,8 @@ for s in gc.get_objects():
         verdict = grader(write.replace("HEADER", repr(header)) + UNSCALED)
         assert verdict.points == 0
         assert "99999" not in verdict.message  # not even to show what it was sent
+    nothing = write.replace('"is": "function"', '"is": ""').replace("HEADER", "{}") + "os._exit(0)\n"
+    assert grader("import os\n" + nothing + UNSCALED).points == 0
     flood = write.replace('s.sendall(struct.pack("!I", len(t)) + t)', "s.sendall(b'\\xff' * 1000)").replace(
         "HEADER", "{}"
     )
@@ -512,6 +514,15 @@ def test_the_second_table_of_system_calls_is_closed(walls):
 def test_few_files_can_be_open(graders, choice):
     code = "found = [open(os.devnull) for _ in range(200)]"
     assert "Too many open files" in graders(choice)(body(code)).message
+
+
+@linux
+def test_walls_that_cannot_be_built_are_nobodys_fault(monkeypatch):
+    good = Isolation._config
+    broken = {"limits": asdict(QUICK) | {"nonsense": 1}}
+    monkeypatch.setattr(Isolation, "_config", lambda self, **place: good(self, **place) | broken)
+    with Isolation(QUICK) as isolation, pytest.raises(RuntimeError, match="before the first cell"):
+        isolation.run(Job((Cell(1, RIGHT),), "attention", function=True))
 
 
 def test_each_wall_is_there_that_is_reported(grader):

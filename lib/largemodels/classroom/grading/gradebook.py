@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -155,7 +156,7 @@ def read_manual(path: Path, students: list[Student], exercises: Mapping[str, Exe
     """Add the points and comments of ``manual.csv``; the file is made, empty, where it is missing.
 
     Raises:
-        ValueError: a row names nobody, no exercise, or points that are no number.
+        ValueError: it is no such table, or a row names nobody, no exercise, or points that are no number.
     """
     if not path.exists():
         write_table(path, [MANUAL_COLUMNS], mark=True)
@@ -164,17 +165,25 @@ def read_manual(path: Path, students: list[Student], exercises: Mapping[str, Exe
     for student in students:
         for name in {student.name, student.number, safe(student.name)} - {""}:
             by_name.setdefault(name, []).append(student)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for line, row in enumerate(csv.DictReader(file), 2):
-            name, id, points = (row.get(column) or "" for column in MANUAL_COLUMNS[:3])
-            if len(by_name.get(name, ())) != 1:
-                raise ValueError(
-                    f"{path}, line {line}: {len(by_name.get(name, ()))} students are called {name!r}; give the number"
-                )
-            if id not in exercises:
-                raise ValueError(f"{path}, line {line}: there is no exercise {id!r}")
-            try:
-                given = float(points) if points.strip() else None
-            except ValueError as error:
-                raise ValueError(f"{path}, line {line}: points must be a number, got {points!r}") from error
-            by_name[name][0].manual[id] = Manual(given, row.get("comment") or "")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not in UTF-8: save it as 'CSV UTF-8'") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    if not set(MANUAL_COLUMNS) <= set(rows.fieldnames or ()):
+        raise ValueError(f"{path}: the first line must be {','.join(MANUAL_COLUMNS)} (with commas)")
+    for line, row in enumerate(rows, 2):
+        name, id, points = (row[column] or "" for column in MANUAL_COLUMNS[:3])
+        if len(by_name.get(name, ())) != 1:
+            raise ValueError(
+                f"{path}, line {line}: {len(by_name.get(name, ()))} students are called {name!r}; give the number"
+            )
+        if id not in exercises:
+            raise ValueError(f"{path}, line {line}: there is no exercise {id!r}")
+        try:
+            given = float(points) if points.strip() else None
+        except ValueError:
+            given = math.nan
+        if given is not None and not math.isfinite(given):
+            raise ValueError(f"{path}, line {line}: points must be a number, got {points!r}")
+        by_name[name][0].manual[id] = Manual(given, row["comment"] or "")

@@ -95,12 +95,18 @@ class Isolation:
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def run(self, job: Job) -> Result:
-        """Run `job`; whatever its code does, this returns a result in time."""
+        """Run `job`; whatever its code does, this returns a result in time.
+
+        Raises:
+            RuntimeError: its code did not come to run, so whatever happened is not its doing.
+        """
         if self.choice != "process" and not self.control:
             self._start()
         begun = time.monotonic()
         result = self._run_alone(job) if self.choice == "process" else self._run_forked(job)
         result.seconds = time.monotonic() - begun
+        if result.fate and not result.kind and result.in_cell is None:
+            raise RuntimeError(f"before the first cell: {result.fate}")
         return result
 
     # ------------------------------------------------------------------------------------------------ the processes
@@ -260,7 +266,7 @@ class Isolation:
                     one = Allowance(self.limits.cell_seconds, self.limits.idle, clock)
                     receiver.more = lambda one=one: min(one.left(), together.left())
                     receiver.deadline = 0.0  # at once: how much of them is left?
-                case {"ready": True, "is": str(kind), "errors": list(errors), "walls": list(walls)}:
+                case {"ready": True, "is": str(kind), "errors": list(errors), "walls": list(walls)} if kind:
                     result.in_cell = None
                     result.kind, result.walls = kind[:300], [str(wall)[:40] for wall in walls[:8]]
                     result.errors = [_error(entry) for entry in errors[:1_000]]
