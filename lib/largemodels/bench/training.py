@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from largemodels.gpt import GPT
 from largemodels.planner import flops_per_token
+from largemodels.precision import in_precision
 from largemodels.training import decay_groups, gains_from_bfloat16
 from largemodels.transformer import Transformer, TransformerConfig
 
@@ -21,32 +22,34 @@ HIDDEN_SHARE = 0.15  # of BERT's tokens
 
 
 def training(repetitions: int) -> Iterator[Comparison]:
-    """All in float32 with the same optimizer; then ours as `training.train` chooses, and the others as they come."""
+    """All in float32 with the same optimizer; then ours as `training.train` can do it, and the others as they come."""
     for name, sizes in (("A", A), ("B", B)):
-        yield _decoder(f"GPT {name}, float32: {sizes}", sizes, goal=1.2, repetitions=repetitions)
+        yield _decoder(f"GPT {name}", sizes, goal=1.2, repetitions=repetitions)
     yield _pairs(goal=1.1, repetitions=repetitions)
     yield _masked(goal=1.4, repetitions=repetitions)
-    yield _decoder(f"GPT B, defaults: {B}", B, goal=2.0, repetitions=repetitions, defaults=True)
-    yield _pairs(goal=1.3, repetitions=repetitions, defaults=True)
+    yield _decoder("GPT B", B, CHOSEN, goal=2.0, repetitions=repetitions)
+    yield _pairs(CHOSEN, goal=1.3, repetitions=repetitions)
+    if gains_from_bfloat16(GPT(B.gpt())):  # where it has the instructions
+        yield _decoder("GPT A", A, PRODUCTS, goal=1.2, repetitions=repetitions)
+        yield _pairs(PRODUCTS, goal=1.3, repetitions=repetitions)
 
 
-def _ours(
-    model: nn.Module, loss: Callable[[nn.Module], Tensor], defaults: bool, name: str, note: str = ""
-) -> Competitor:
-    bfloat16 = defaults and gains_from_bfloat16(model)
-    if defaults:
-        note = "bfloat16, fused AdamW" if bfloat16 else "float32, fused AdamW"
+SAME, CHOSEN, PRODUCTS = "float32", "as the loop chooses", 'bfloat16="products"'
+
+
+def _ours(model: nn.Module, loss: Callable[[nn.Module], Tensor], how: str, name: str, note: str = "") -> Competitor:
+    bfloat16 = {SAME: False, CHOSEN: gains_from_bfloat16(model), PRODUCTS: "products"}[how]
+    if how != SAME:
+        note = f"{'bfloat16' if bfloat16 else 'float32'}, fused AdamW"
     return Competitor(name, _trainer(model, loss, bfloat16=bfloat16), note)
 
 
-def _theirs(
-    model: nn.Module, loss: Callable[[nn.Module], Tensor], defaults: bool, name: str, note: str = ""
-) -> Competitor:
-    return Competitor(name, _trainer(model, loss, fused=not defaults), note)
+def _theirs(model: nn.Module, loss: Callable[[nn.Module], Tensor], how: str, name: str, note: str = "") -> Competitor:
+    return Competitor(name, _trainer(model, loss, fused=how == SAME), note)
 
 
 def _trainer(
-    model: nn.Module, loss: Callable[[nn.Module], Tensor], *, bfloat16: bool = False, fused: bool = True
+    model: nn.Module, loss: Callable[[nn.Module], Tensor], *, bfloat16: bool | str = False, fused: bool = True
 ) -> Callable[[], float]:
     """A function that makes one step and returns the loss before it. torch's own default is no fused AdamW."""
     model.train()
@@ -54,7 +57,7 @@ def _trainer(
     optimizer = torch.optim.AdamW(decay_groups(model, 0.01), lr=1e-3, betas=(0.9, 0.98), **options)
 
     def step() -> float:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+        with in_precision(torch.device("cpu"), bfloat16):
             value = loss(model)
         value.backward()
         optimizer.step()
@@ -70,20 +73,20 @@ def _next_token_loss(tokens: Tensor, call: Callable[[nn.Module, Tensor], Tensor]
     return lambda model: F.cross_entropy(call(model, inputs).flatten(0, 1).float(), targets.flatten())
 
 
-def _decoder(title: str, sizes: Sizes, *, goal: float, repetitions: int, defaults: bool = False) -> Comparison:
+def _decoder(name: str, sizes: Sizes, how: str = SAME, *, goal: float, repetitions: int) -> Comparison:
     torch.manual_seed(0)
     tokens = torch.randint(sizes.vocab_size, (sizes.batch, sizes.length + 1))
     plain = _next_token_loss(tokens, lambda model, inputs: model(inputs))
     theirs = peers.gpt2(sizes) if peers.transformers() else None
     ours = GPT(sizes.gpt()) if theirs is None else peers.same_weights(theirs)
-    competitors = [_ours(ours, plain, defaults, "largemodels.GPT")]
+    competitors = [_ours(ours, plain, how, "largemodels.GPT")]
     if theirs is not None:
         logits = _next_token_loss(tokens, lambda model, inputs: model(inputs, use_cache=False).logits)
-        competitors.append(_theirs(theirs, logits, defaults, "transformers GPT2LMHeadModel", "same weights"))
+        competitors.append(_theirs(theirs, logits, how, "transformers GPT2LMHeadModel", "same weights"))
     torchs = peers.TorchGPT(sizes)
-    competitors.append(_theirs(torchs, plain, defaults, "torch.nn.TransformerEncoder", "own weights"))
+    competitors.append(_theirs(torchs, plain, how, "torch.nn.TransformerEncoder", "own weights"))
     return compare(
-        title,
+        f"{name}, {how}: {sizes}",
         competitors,
         repetitions=repetitions,
         amount=sizes.batch * sizes.length,
@@ -92,7 +95,7 @@ def _decoder(title: str, sizes: Sizes, *, goal: float, repetitions: int, default
     )
 
 
-def _pairs(*, goal: float, repetitions: int, defaults: bool = False) -> Comparison:
+def _pairs(how: str = SAME, *, goal: float, repetitions: int) -> Comparison:
     sizes = PAIRS
     torch.manual_seed(0)
     source, target, labels = torch.randint(1, sizes.vocab_size, (3, sizes.batch, sizes.length))
@@ -116,15 +119,15 @@ def _pairs(*, goal: float, repetitions: int, defaults: bool = False) -> Comparis
     both = loss(lambda model: model(source, target))
     torchs = peers.TorchTransformer(sizes)
     competitors = [
-        _ours(ours, both, defaults, "largemodels.Transformer", "own weights"),
-        _theirs(torchs, both, defaults, "torch.nn.Transformer", "own weights, no positions"),
+        _ours(ours, both, how, "largemodels.Transformer", "own weights"),
+        _theirs(torchs, both, how, "torch.nn.Transformer", "own weights, no positions"),
     ]
     if peers.transformers():
         named = loss(lambda model: model(input_ids=source, decoder_input_ids=target, use_cache=False).logits)
         for name, model in (("transformers BART", peers.bart(sizes)), ("transformers T5", peers.t5(sizes))):
-            competitors.append(_theirs(model, named, defaults, name, "own weights"))
+            competitors.append(_theirs(model, named, how, name, "own weights"))
     return compare(
-        f"encoder-decoder, {'defaults' if defaults else 'float32'}: {sizes.num_layers} + {sizes}",
+        f"encoder-decoder, {how}: {sizes.num_layers} + {sizes}",
         competitors,
         repetitions=repetitions,
         amount=sizes.batch * sizes.length,
