@@ -83,7 +83,9 @@ class Isolation:
 
     def __init__(self, limits: Limits | None = None, choice: Choice = "auto"):
         self.limits, self.choice = limits or Limits(), sandbox.choose(choice)
-        self.scratch = Path(tempfile.mkdtemp(prefix="largemodels-grading-")).resolve()
+        # Removed at the latest when Python ends: a cluster's worker never leaves the `with` statement.
+        self._folder = tempfile.TemporaryDirectory(prefix="largemodels-grading-", ignore_cleanup_errors=True)
+        self.scratch = Path(self._folder.name).resolve()
         self.server: subprocess.Popen | None = None
         self.control: socket.socket | None = None
 
@@ -92,7 +94,7 @@ class Isolation:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        self._folder.cleanup()
 
     def run(self, job: Job) -> Result:
         """Run `job`; whatever its code does, this returns a result in time.
