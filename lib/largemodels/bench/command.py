@@ -132,7 +132,7 @@ def plot(found: dict[str, list[Comparison | Waits]]):
     for ax, draw in zip(axes, panels, strict=True):
         draw(ax=ax)
         if draw.func is plots.curves and not draw.keywords.get("yscale"):
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(0, 1.1 * ax.get_ylim()[1])
     return figure
 
 

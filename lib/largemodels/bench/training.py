@@ -131,17 +131,15 @@ def _pairs(how: str = SAME, *, goal: float, repetitions: int) -> Comparison:
         competitors,
         repetitions=repetitions,
         amount=sizes.batch * sizes.length,
-        flops=_flops_of_pairs(ours, sizes),
+        # Each weight meets the tokens of the source or those of the target; three attentions in each pair of blocks.
+        flops=sizes.batch * sizes.length * (_flops(ours) + 12 * 3 * sizes.num_layers * sizes.d_model * sizes.length),
         goal=goal,
     )
 
 
-def _flops_of_pairs(model: nn.Module, sizes: Sizes) -> float:
-    """As `planner.flops_per_token`: 6 for each weight of a product, and 12·d for each pair of positions that meet."""
-    matrices = sum(p.numel() for name, p in model.named_parameters() if p.dim() == 2 and "embedding" not in name)
-    attentions = 3 * sizes.num_layers  # of encoder and decoder, and of the decoder to the encoder
-    # Each weight is used for the tokens of the source or for those of the target, not for both.
-    return sizes.batch * sizes.length * (6 * matrices + 12 * attentions * sizes.d_model * sizes.length)
+def _flops(part: nn.Module) -> float:
+    """For a token that passes through a part, forwards and backwards: 6 for each weight of a matrix product."""
+    return 6 * sum(layer.weight.numel() for layer in part.modules() if isinstance(layer, nn.Linear))
 
 
 def _masked(*, goal: float, repetitions: int) -> Comparison:
@@ -172,5 +170,12 @@ def _masked(*, goal: float, repetitions: int) -> Comparison:
         labels = tokens.masked_fill(~hidden, -100)
         everywhere = _trainer(theirs, lambda model: model(tokens, labels=labels).loss)
         competitors.append(Competitor("transformers BertForMaskedLM", everywhere, "same weights"))
-    title = f"BERT, float32: {sizes}"
-    return compare(title, competitors, repetitions=repetitions, amount=sizes.batch * sizes.length, goal=goal)
+    attention = 12 * sizes.num_layers * sizes.d_model * sizes.length
+    return compare(
+        f"BERT, float32: {sizes}",
+        competitors,
+        repetitions=repetitions,
+        amount=sizes.batch * sizes.length,
+        flops=tokens.numel() * (_flops(ours.encoder) + attention) + hidden.sum().item() * _flops(ours.head),
+        goal=goal,
+    )
