@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from largemodels.gpt import GPT, GPTConfig
-from largemodels.precision import ProductsInBfloat16
+from largemodels.precision import ProductsInBfloat16, gains_from_bfloat16, in_bfloat16
 from largemodels.training import train
 
 
@@ -45,6 +45,18 @@ def test_outside_nothing_changes():
     assert torch.equal(layer(x), before)
 
 
+def test_it_can_be_left_out_and_is_not_chosen_for_other_types(monkeypatch):
+    layer, x = nn.Linear(256, 256), randn(5, 256)
+    before = layer(x)
+    with in_bfloat16(torch.device("cpu"), enabled=False):
+        assert torch.equal(layer(x), before)
+    with in_bfloat16(torch.device("cpu")):
+        assert not torch.equal(layer(x), before)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert gains_from_bfloat16(layer)
+    assert not gains_from_bfloat16(layer.double())
+
+
 def test_a_model_learns_as_it_does_in_float32():
     text = torch.arange(200) % 7
 
@@ -62,9 +74,7 @@ def test_a_model_learns_as_it_does_in_float32():
         assert dtypes == {torch.float32}
         return history.loss
 
-    plain, products = losses(False), losses("products")
+    plain, products = losses(False), losses(True)
     assert plain != products
     assert products == pytest.approx(plain, rel=0.05, abs=0.02)
     assert products[-1] < 0.5 * products[0]
-    with pytest.raises(ValueError, match="got 'product'"):
-        losses("product")

@@ -1,25 +1,45 @@
-"""Matrix products in bfloat16: with torch's own autocast, or only these and everything else in float32.
+"""Matrix products in bfloat16, where they are faster.
 
 A number in bfloat16 has the range of float32, but 8 binary digits of precision instead of 24. Processors with
 instructions for it multiply such matrices several times as fast, adding up in float32. `torch.autocast` hands on the
-results in bfloat16, and casts back and forth where an operation wants float32; in narrow models that costs about as much
-as it gains. Here both factors are rounded just before they are multiplied, and the product is float32 again.
+results in bfloat16, and casts back and forth where an operation wants float32. On a GPU that is what one wants, since
+everything there waits for the memory. On a CPU it costs narrow models about as much as it gains; there both factors are
+rounded just before they are multiplied, and the product is float32 again.
 """
 
-from contextlib import AbstractContextManager
-from typing import Any, Literal
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+NARROW = 96  # the width from which products in bfloat16 gain clearly: 1.5 times and more, measured with small GPTs
 
-def in_precision(device: torch.device, bfloat16: bool | Literal["products"]) -> AbstractContextManager:
-    """For a forward pass: autocast (True), `ProductsInBfloat16` ("products"), or float32 as it is (False)."""
-    if bfloat16 == "products":
-        return ProductsInBfloat16()
-    return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+
+def gains_from_bfloat16(model: nn.Module) -> bool:
+    """Whether `in_bfloat16` makes this model's training steps faster where it is now.
+
+    Two things are needed: instructions for it, which CUDA GPUs and some CPUs have, and matrices wide enough that their
+    products outweigh the rounding; `python -m largemodels bench train` measures it on yours.
+    """
+    parameters = list(model.parameters())
+    widths = sorted(min(parameter.shape) for parameter in parameters if parameter.dim() == 2)
+    if not widths or widths[len(widths) // 2] < NARROW or {p.dtype for p in parameters} != {torch.float32}:
+        return False
+    device = parameters[0].device
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def in_bfloat16(device: torch.device, enabled: bool = True) -> AbstractContextManager:
+    """For a forward pass: `ProductsInBfloat16` on a CPU, autocast on other devices; nothing unless `enabled`."""
+    if not enabled:
+        return nullcontext()
+    return ProductsInBfloat16() if device.type == "cpu" else torch.autocast(device.type, torch.bfloat16)
 
 
 class ProductsInBfloat16(TorchFunctionMode):

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +35,7 @@ from tqdm.auto import tqdm
 
 from largemodels.batching import IGNORE, seed_of, seeded
 from largemodels.checkpoints import check_same, put_weights, read_checkpoint, save_checkpoint
-from largemodels.precision import in_precision
+from largemodels.precision import gains_from_bfloat16, in_bfloat16
 from largemodels.processes import Processes
 
 # --------------------------------------------------------------------------------------------------------------- loss
@@ -124,23 +124,6 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     return [group for group in groups if group["params"]]
 
 
-def gains_from_bfloat16(model: nn.Module) -> bool:
-    """Whether matrix products in bfloat16 make this model's steps faster where it is now.
-
-    Two things are needed: instructions for it, which CUDA GPUs and some CPUs have, and matrices wide enough that their
-    products outweigh the conversions. On two cores a GPT of width 128 gained nothing and one of width 384 a factor of
-    1.7; `python -m largemodels bench train` measures it on yours.
-    """
-    widths = sorted(min(parameter.shape) for parameter in model.parameters() if parameter.dim() == 2)
-    if not widths or widths[len(widths) // 2] < 256:
-        return False
-    device = next(model.parameters()).device
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
 # ----------------------------------------------------------------------------------------------------------- the loop
 
 
@@ -192,7 +175,7 @@ def train(
     weight_decay: float = 0.01,
     betas: tuple[float, float] = (0.9, 0.98),
     clip: float = 1.0,
-    bfloat16: bool | Literal["products"] | None = None,
+    bfloat16: bool | None = None,
     seed: int = 0,
     evaluate: Callable[[nn.Module], float] | None = None,
     evaluate_every: int = 100,
@@ -220,7 +203,7 @@ def train(
         betas: AdamW's memory of the gradients and of their squares.
         clip: a gradient that is longer, all parameters taken together, is cut to this length; ``math.inf`` never is.
         bfloat16: matrix products with 8 bits of precision; the weights keep their 24. Chosen by `gains_from_bfloat16`
-            unless given. "products" is faster in narrow models, see `precision`.
+            unless given, see `precision`.
         seed: of batches and dropout. (The first weights are the model's own affair.)
         evaluate: called every `evaluate_every` steps and after the last, with the model in evaluation mode and
             without gradients; returns a number.
@@ -235,8 +218,6 @@ def train(
         OSError: the last checkpoint could not be written. (An earlier one gives a warning.)
     """
     _check(model, batches, learning_rate, steps=steps, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every)
-    if bfloat16 not in (True, False, None, "products"):
-        raise ValueError(f'bfloat16 must be True, False, "products", or None to choose, got {bfloat16!r}')
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
     rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
@@ -266,7 +247,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = rate(step)
 
-            with in_precision(device, bfloat16):
+            with in_bfloat16(device, bfloat16):
                 loss_sum, count = objective(batch)
             total, tokens, stopping = processes.sum(loss_sum.detach(), count, stop.is_set())
             if tokens == 0:
