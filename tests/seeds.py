@@ -27,6 +27,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5, help="how many (5)")
     parser.add_argument("--first", type=int, default=1, help="the first shift (1; the notebook itself has 0)")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (1)")
+    parser.add_argument(
+        "--same-texts",
+        action="store_true",
+        help="leave Python's own random numbers alone, from which texts are made: the checkpoints of chapter 5 know theirs",
+    )
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="write what the cells print into text files here")
     arguments = parser.parse_args()
     paths = sorted(CHAPTERS.glob(f"{arguments.chapter}*.ipynb"))
@@ -39,11 +44,12 @@ def main() -> int:
     if arguments.jobs > 1:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.jobs))
     shifts = range(arguments.first, arguments.first + arguments.seeds)
+    one_run = partial(run, paths[0], same_texts=arguments.same_texts)
     failures = 0
     # A new process for each, as a notebook has a new kernel.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(arguments.jobs, mp_context=spawn, max_tasks_per_child=1) as pool:
-        for shift, (printed, problems, seconds) in zip(shifts, pool.map(partial(run, paths[0]), shifts), strict=True):
+        for shift, (printed, problems, seconds) in zip(shifts, pool.map(one_run, shifts), strict=True):
             print(f"{paths[0].stem}, seeds + {shift}: {'fails' if problems else 'holds'} ({seconds:.0f} s)", flush=True)
             print(*(f"    {problem}\n" for problem in problems), sep="", end="", flush=True)
             failures += bool(problems)
@@ -52,13 +58,13 @@ def main() -> int:
     return 1 if failures else 0
 
 
-def run(path: Path, shift: int) -> tuple[str, list[str], float]:
+def run(path: Path, shift: int, same_texts: bool) -> tuple[str, list[str], float]:
     """What the cells print, which statements failed, and how long it took. After a failure the rest runs all the same."""
     import nbformat
 
     begin = time.perf_counter()
     os.chdir(path.parent)
-    shift_seeds(shift)
+    shift_seeds(shift, 0 if same_texts else shift)
     cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
     printed, problems, names = io.StringIO(), [], {"__name__": "notebook"}
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(io.StringIO()):
@@ -75,8 +81,8 @@ def run(path: Path, shift: int) -> tuple[str, list[str], float]:
     return printed.getvalue(), problems, time.perf_counter() - begin
 
 
-def shift_seeds(shift: int) -> None:
-    """Add `shift` to each whole number that seeds PyTorch, its generators, or Python's."""
+def shift_seeds(shift: int, pythons: int) -> None:
+    """Add `shift` to each whole number that seeds PyTorch or its generators, `pythons` to those that seed Python's."""
     import torch
 
     class Generator(torch.Generator):
@@ -85,7 +91,7 @@ def shift_seeds(shift: int) -> None:
 
     class Random(random.Random):
         def __init__(self, seed: object = None):
-            super().__init__(seed + shift if isinstance(seed, int) else seed)
+            super().__init__(seed + pythons if isinstance(seed, int) else seed)
 
     manual_seed = torch.manual_seed
     torch.Generator, torch.manual_seed, random.Random = Generator, lambda seed: manual_seed(seed + shift), Random
