@@ -18,6 +18,8 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from largemodels.lab import patient_threads
+
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 
 
@@ -40,7 +42,7 @@ def main() -> int:
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
 
-    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "MPLBACKEND": "agg"}
+    os.environ |= {"MPLBACKEND": "agg"} | patient_threads()
     if arguments.jobs > 1:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.jobs))
     shifts = range(arguments.first, arguments.first + arguments.seeds)

@@ -10,7 +10,7 @@ import nbformat
 import pytest
 
 from largemodels.classroom import release as releasing
-from largemodels.classroom.release import ReleaseError, add_arguments, main, release, stale, write
+from largemodels.classroom.release import ReleaseError, add_arguments, kernel_environment, main, release, stale, write
 from largemodels.classroom.sources import SourceError
 
 EXERCISES = {
@@ -281,3 +281,11 @@ def test_the_command(course, monkeypatch, capsys):
     assert command("nothing") == 1
     assert command("--jobs", "0") == 1
     assert "at least 1 job is needed, got 0" in capsys.readouterr().err
+
+
+def test_waiting_threads_sleep_soon_unless_the_user_wants_otherwise(monkeypatch):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert kernel_environment("progress")["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert "GOMP_SPINCOUNT" not in kernel_environment("progress")
+    assert kernel_environment("progress")["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -28,6 +28,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from ..lab import patient_threads
 from .exercise import Exercise
 from .sources import SourceError, Target, build, targets
 
@@ -146,8 +147,7 @@ def kernel_environment(progress: str, threads: int | None = None) -> dict[str, s
     """The environment in which outputs come out the same: an empty folder for `progress`, figures inside the notebook."""
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     environment["LARGEMODELS_PROGRESS"] = progress
-    # Idle threads should sleep, not spin: on two busy cores a small GRU trains 5 to 10 times as fast (measured).
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment |= patient_threads()
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     return environment
