@@ -211,6 +211,7 @@ def test_evaluation_sees_the_model_at_rest_and_disturbs_nothing():
         (256, {"avx512_bf16": True}, True),
         (256, {"amx_bf16": True, "avx512_bf16": False}, True),
         (256, {"avx2": True, "avx512_bf16": False}, False),  # would be emulated, many times slower
+        (96, {"avx512_bf16": True}, True),
         (64, {"avx512_bf16": True}, False),  # measured: gains next to nothing
     ],
 )

@@ -9,6 +9,8 @@ folder beside this script gets the model in the format of official checkpoints, 
 
 import argparse
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -93,12 +95,16 @@ def infilling_batches(known: list[list[int]], seed: int = SEED):
 
     def batch(step: int, generator: torch.Generator):
         texts = [known[i] for i in order(step).tolist()]
-        rows = pad_sequence([torch.tensor(ids) for ids in texts], batch_first=True, padding_value=PAD)
-        damaged = text_infilling(rows, RATE, generator, mask=MASK, pad=PAD).source
-        sources = [row[row != PAD].tolist() for row in damaged]
-        return pad_pairs(list(zip(sources, texts, strict=True)), bos=END, eos=END, pad=PAD)
+        return denoising_batch(texts, partial(text_infilling, rate=RATE, mask=MASK, pad=PAD), generator, PAD, END)
 
     return batch
+
+
+def denoising_batch(texts: list[list[int]], corrupt: Callable, generator: torch.Generator, pad: int, end: int):
+    """Damaged texts to be read and whole ones to be written, as `training.token_loss` takes them."""
+    rows = pad_sequence([torch.tensor(ids) for ids in texts], batch_first=True, padding_value=pad)
+    sources = [row[row != pad].tolist() for row in corrupt(rows, generator=generator).source]
+    return pad_pairs(list(zip(sources, texts, strict=True)), bos=end, eos=end, pad=pad)
 
 
 def gaps(held_out: list[list[int]], count: int) -> list[tuple[list[int], int]]:

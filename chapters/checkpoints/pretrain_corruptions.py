@@ -16,11 +16,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from torch.nn.utils.rnn import pad_sequence
+from pretrain_bart import denoising_batch
 
 from largemodels import denoising, pretrained
 from largemodels.bart import BART, BARTConfig
-from largemodels.batching import Epochs, pad_pairs
+from largemodels.batching import Epochs
 from largemodels.corpora.translation import Pair, as_words, translation_pairs
 from largemodels.tokenizers import Words
 from largemodels.training import cosine, train
@@ -103,10 +103,7 @@ def denoising_batches(documents: list[list[int]], corrupt, seed: int):
     order = Epochs(len(documents), 32, seed=seed)
 
     def batch(step: int, generator: torch.Generator):
-        texts = [documents[i] for i in order(step).tolist()]
-        rows = pad_sequence([torch.tensor(ids) for ids in texts], batch_first=True, padding_value=PAD)
-        sources = [row[row != PAD].tolist() for row in corrupt(rows, generator=generator).source]
-        return pad_pairs(list(zip(sources, texts, strict=True)), bos=END, eos=END, pad=PAD)
+        return denoising_batch([documents[i] for i in order(step).tolist()], corrupt, generator, PAD, END)
 
     return batch
 
