@@ -1,3 +1,4 @@
+import copy
 import itertools
 from functools import partial
 
@@ -343,6 +344,25 @@ def test_a_state_of_another_batch_size_or_without_room_is_refused():
         stack(torch.randn(2, 1, D), state=state)  # a refused call leaves the state as it was
     with pytest.raises(ValueError, match="at least 1 position"):
         KeyValueCache(0)
+
+
+def test_weights_stored_by_input_are_the_same_weights_and_learn_the_same():
+    plain = Stack([block(cross=True, causal=True), block(cross=True, causal=True)])
+    stored = copy.deepcopy(plain)
+    stored.store_weights_by_input()
+    for name, weight in stored.named_parameters():
+        assert torch.equal(weight, plain.get_parameter(name))
+        assert weight.T.is_contiguous() if weight.dim() == 2 else weight.is_contiguous()
+
+    x, context = torch.randn(4, 6, D), torch.randn(4, 5, D)
+    for stack in (plain, stored):
+        optimizer = torch.optim.AdamW(stack.parameters(), lr=0.01, fused=True)
+        for _ in range(3):
+            (stack(x, context) ** 2).mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    for name, weight in stored.named_parameters():
+        torch.testing.assert_close(weight, plain.get_parameter(name), rtol=1e-4, atol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------- what T5 needs

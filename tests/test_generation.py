@@ -152,10 +152,23 @@ def test_only_the_last_position_gets_logits():
 
 
 def test_generated_tokens_can_be_trained_on():
-    model = gpt()
-    tokens = sample(model, torch.randint(11, (2, 5)), max_new_tokens=3)
-    model.train()(tokens).sum().backward()
-    assert model.embedding.weight.grad is not None
+    model, prompt = gpt(), torch.randint(11, (2, 5))
+    found = beam_search(model, prompt, max_new_tokens=3, beams=2)
+    for tokens in (greedy(model, prompt, max_new_tokens=3), sample(model, prompt, max_new_tokens=3), found.tokens[0]):
+        model.zero_grad()
+        model.train()(tokens).sum().backward()
+        assert model.embedding.weight.grad is not None
+    scale = torch.ones(1, requires_grad=True)
+    (scale * found.scores.sum() + scale * found.steps[0].log_probability.sum()).backward()
+
+
+@pytest.mark.parametrize("family", [gpt, transformer])
+def test_a_decoders_weights_lie_in_the_order_in_which_one_token_is_read_fastest(family):
+    model = family()
+    decoder = model.decoder if hasattr(model, "decoder") else model.stack
+    layers = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)]
+    assert layers
+    assert all(layer.weight.T.is_contiguous() for layer in layers)
 
 
 # ------------------------------------------------------------------------------------------------------------ sampling

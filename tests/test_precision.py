@@ -20,8 +20,11 @@ def rounded(x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", [(7,), (5, 7), (2, 5, 7), (2, 3, 5, 7)])
 @pytest.mark.parametrize("bias", [True, False])
-def test_all_three_products_round_their_factors_and_their_result_only(shape, bias):
+@pytest.mark.parametrize("by_input", [True, False])  # the order of the weight in memory
+def test_all_three_products_round_their_factors_and_their_result_only(shape, bias, by_input):
     layer, x, gradient = nn.Linear(7, 4, bias=bias), randn(*shape).requires_grad_(), randn(*shape[:-1], 4, seed=1)
+    if by_input:
+        layer.weight.data = layer.weight.data.T.contiguous().T
     with ProductsInBfloat16():
         y = layer(x)
     assert y.dtype == torch.float32
@@ -32,6 +35,7 @@ def test_all_three_products_round_their_factors_and_their_result_only(shape, bia
     rows = gradient.reshape(-1, 4)
     torch.testing.assert_close(layer.weight.grad, rounded(rows).T @ rounded(x).reshape(-1, 7), **near)
     assert layer.weight.grad.dtype == torch.float32
+    assert layer.weight.grad.stride() == layer.weight.stride()
     if bias:
         torch.testing.assert_close(layer.bias.grad, rows.sum(0))
 

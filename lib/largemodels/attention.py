@@ -222,6 +222,7 @@ class KeyValueCache:
         self.max_length = max_length
         self.length = 0
         self.key = self.value = None
+        self.spare = None  # room for another pair, if the rows are ever re-ordered
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add ``(batch, heads, new, d_head)`` ; return all so far, ``(batch, heads, length, d_head)``."""
@@ -249,11 +250,17 @@ class KeyValueCache:
         self.key, self.value = self.key.repeat_interleave(n, dim=0), self.value.repeat_interleave(n, dim=0)
 
     def reorder(self, rows: Tensor) -> None:
-        """Row i becomes what row ``rows[i]`` was: a beam continues another one. Only rows that change are copied."""
-        moved = (rows != torch.arange(len(rows), device=rows.device)).nonzero().squeeze(-1)
-        if len(moved):
-            for stored in (self.key, self.value):
-                stored[moved, :, : self.length] = stored[rows[moved], :, : self.length]
+        """Row i becomes what row ``rows[i]`` was: a beam continues another one.
+
+        The positions seen so far are copied once, into the spare pair, and the two pairs change places. To move only
+        the rows that change, within one pair, takes three times as long: they have to be read before they are written.
+        """
+        if self.spare is None:
+            self.spare = torch.empty_like(self.key), torch.empty_like(self.value)
+        old, new = (self.key, self.value), self.spare
+        for source, target in zip(old, new, strict=True):
+            torch.index_select(source[:, :, : self.length], 0, rows, out=target[:, :, : self.length])
+        (self.key, self.value), self.spare = new, old
 
 
 class MultiHeadAttention(nn.Module):

@@ -148,6 +148,7 @@ class BART(EncoderDecoder):
         init_normal(self, config.init_std)
         if config.tied:
             self.head.weight = token.weight
+        self.decoder.store_weights_by_input()
 
     def embed_source(self, tokens: Tensor) -> Tensor:
         return self.source_embedding(tokens)

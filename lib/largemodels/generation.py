@@ -141,7 +141,6 @@ class BeamSearch(NamedTuple):
     steps: list[BeamStep]
 
 
-@torch.no_grad()
 def beam_search(
     model: nn.Module,
     prompt: Tensor | int,
@@ -216,7 +215,7 @@ def beam_search(
     ended = ended.masked_fill(ended_score.isinf().unsqueeze(-1), filler)
     if eos is not None:  # the search may have gone on longer than the texts it found
         length = min(length, int((ended != eos).any(dim=1).any(dim=0).sum()) + 1)
-    return BeamSearch(ended[:, :, :length], ended_score, steps)
+    return BeamSearch(ended[:, :, :length], ended_score.clone(), [BeamStep(*map(torch.clone, step)) for step in steps])
 
 
 def _take(texts: Tensor, index: Tensor) -> Tensor:
@@ -224,7 +223,6 @@ def _take(texts: Tensor, index: Tensor) -> Tensor:
     return texts.gather(1, index.unsqueeze(-1).expand(-1, -1, texts.shape[-1]))
 
 
-@torch.no_grad()
 def _generate(
     model: nn.Module,
     prompt: Tensor | int,
@@ -284,11 +282,16 @@ def _start(
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off, and afterwards each part of the model in the mode that it had."""
+    """Dropout off, and afterwards each part of the model in the mode that it had.
+
+    Inside, torch keeps no books for gradients at all. Tensors that are made there may never enter a backward pass:
+    what is to be returned is made, or copied, outside.
+    """
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        yield
+        with torch.inference_mode():
+            yield
     finally:
         for module in training:
             module.training = True

@@ -160,6 +160,7 @@ class GPT(nn.Module):
             self._shrink_residual_projections()
         if config.tied_head:
             self.head.weight = self.embedding.weight
+        self.stack.store_weights_by_input()
 
     def _block(self, layer: int, norm: partial) -> Block:
         config = self.config

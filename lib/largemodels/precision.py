@@ -73,4 +73,6 @@ class _Product(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
         x, weight = ctx.saved_tensors
         gradient = gradient.bfloat16()
-        return (gradient @ weight).float(), (gradient.T @ x).float()
+        # Written in the order in which the weight lies, see `Stack.store_weights_by_input`.
+        weight_gradient = torch.mm(gradient.T, x, out=torch.empty_like(weight))
+        return (gradient @ weight).float(), weight_gradient.float()

@@ -155,6 +155,7 @@ class T5(EncoderDecoder):
         self._init_weights()
         if config.tied_head:
             self.head.weight = self.embedding.weight
+        self.decoder.store_weights_by_input()
 
     def _init_weights(self) -> None:
         """A matrix begins with what keeps the variance of its input, 1/√width; a query's also makes up for √d_head.

@@ -112,6 +112,7 @@ class Transformer(EncoderDecoder):
         self._init_weights()
         if config.tied_head:
             self.head.weight = self.target_embedding.weight
+        self.decoder.store_weights_by_input()
 
     def _init_weights(self) -> None:
         # The paper does not say how it began. Glorot & Bengio's uniform weights are the custom; embeddings of variance

@@ -194,7 +194,8 @@ def _read_weights(
     }
     for name, tensor in tqdm(checkpoint.read(row_of), total=len(row_of), desc="weights", delay=2, leave=False):
         for ours, part in zip(row_of[name].ours, row_of[name].to_ours(tensor), strict=True):
-            value = torch.empty(part.shape, dtype=dtype or part.dtype, device=device).copy_(part)
+            # `empty_like`: in memory, too, it lies as the model wants it.
+            value = torch.empty_like(state[ours], dtype=dtype or part.dtype, device=device).copy_(part)
             if ours not in values:
                 values[ours] = value
             elif not torch.equal(values[ours], value):
