@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from largemodels.corpora import cache, english
-from largemodels.corpora.cache import cached, digest
+from largemodels import cache
+from largemodels.cache import cached, digest
+from largemodels.corpora import english
+from largemodels.tokenizers import BPE, WordPiece, Words, train_once
 
 VALUE = [["a title", "一 text\nof two lines", 1, 0.1, None], "\ud800"]
 
@@ -102,11 +104,11 @@ def test_without_a_choice_it_is_in_the_course(monkeypatch):
 
 def test_many_at_once_all_get_the_whole(place):
     code = (
-        "import sys; from largemodels.corpora.cache import cached; sys.stdin.readline()\n"
+        "import sys; from largemodels.cache import cached; sys.stdin.readline()\n"
         "for i in range(200):\n"
         "    assert cached('x', [str(i % 3).encode()], lambda: [str(i % 3) * 100_000]) == [str(i % 3) * 100_000]\n"
         "    if i % 5 == 0:\n"
-        "        for path in __import__('largemodels').corpora.cache.folder().glob('*.json'):\n"
+        "        for path in __import__('largemodels').cache.folder().glob('*.json'):\n"
         "            path.unlink(missing_ok=True)"
     )
     notebooks = [subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) for _ in range(4)]
@@ -136,3 +138,35 @@ def test_the_corpus_is_the_same_from_the_cache_and_follows_its_sources(tmp_path,
     (library / "os.py").rename(library / "stat.py")
     (library / "os.py").write_text("")
     assert english.documents()[-1].title == "stat"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (BPE, {"merges": 20, "special": ["<eos>"]}),
+        (WordPiece, {"size": 60, "special": ("<pad>", "<unk>"), "unknown": "<unk>", "lowercase": False}),
+    ],
+)
+def test_a_tokenizer_is_trained_once(place, kind, options, monkeypatch):
+    texts = ["Der Hund liebt den Ball, der Ball den Hund.", "狗 喜欢 球", "déjà vu, déjà"]
+    learned = kind.train(texts, **options)
+    assert vars(train_once(kind, iter(texts), **options)) == vars(learned)
+    train = kind.train
+    monkeypatch.setattr(kind, "train", None)  # from now on it could not be made
+    kept = train_once(kind, texts, **options)
+    assert type(kept) is kind
+    assert vars(kept) == vars(learned)
+    assert kept.encode(texts[0]) == learned.encode(texts[0])
+    monkeypatch.setattr(kind, "train", train)
+    assert train_once(kind, texts[:1], **options).tokens != learned.tokens  # other texts
+    assert len([*place.iterdir()]) == 2
+
+
+def test_what_cannot_be_trained_is_refused_as_ever(place):
+    with pytest.raises(ValueError, match="lone surrogate"):
+        train_once(BPE, ["a", "\ud800"], merges=3)
+    with pytest.raises(ValueError, match="at least 0"):
+        train_once(BPE, ["a"], merges=-3)
+    with pytest.raises(TypeError, match=r"call Words\.train"):
+        train_once(Words, ["a"])
+    assert not place.exists()

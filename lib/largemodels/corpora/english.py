@@ -4,7 +4,7 @@ About 1.5 MB of prose by many hands, on many subjects, and no download. The lang
 the docstrings are read from the source files of the standard library, none of which is imported. What is no prose
 (examples, tables, grammar, lists of arguments) is left out, and so is every paragraph that has appeared before. Another
 version of Python has other texts, but on one machine they are always the same, and in the same order. Reading them takes
-some seconds, so they are kept in the `cache`.
+some seconds, so they are kept on disk, see `cache`.
 
     >>> [document.title for document in documents() if document.part == "text"][:2]
     ['_strptime', '_strptime.LocaleTime']
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from inspect import cleandoc
 from pathlib import Path
 
-from .cache import cached
+from largemodels.cache import cached
 
 # The parts of the library, and of some its modules. What Python no longer has, or not yet, is skipped.
 PARTS = {

@@ -7,6 +7,8 @@
     tokenizer.id("[MASK]")               # 1: special tokens have the first ids
     len(tokenizer)                       # how many tokens there are
 
+`train_once` trains one and keeps it on disk for the next notebook.
+
 ==============  ==========================================  ===============================
 tokenizer       its tokens                                  what it cannot write
 ==============  ==========================================  ===============================
@@ -20,8 +22,9 @@ tokenizer       its tokens                                  what it cannot write
 
 from .base import Tokenizer
 from .bpe import BPE
+from .keeping import train_once
 from .official import Official
 from .simple import Characters, Words
 from .wordpiece import WordPiece
 
-__all__ = ["BPE", "Characters", "Official", "Tokenizer", "WordPiece", "Words"]
+__all__ = ["BPE", "Characters", "Official", "Tokenizer", "WordPiece", "Words", "train_once"]

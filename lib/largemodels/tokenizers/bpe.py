@@ -78,7 +78,7 @@ class BPE(Tokenizer):
     """
 
     def __init__(self, merges: Iterable[tuple[str, str]], special: Sequence[str] = ()):
-        self.merges = list(merges)
+        self.merges = [(left, right) for left, right in merges]
         tokens = dict.fromkeys(sorted(SHOWN))
         for left, right in self.merges:
             if left not in tokens or right not in tokens:

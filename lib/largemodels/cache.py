@@ -22,7 +22,7 @@ def folder() -> Path:
     """Where it is: `LARGEMODELS_CACHE`, or `.cache` beside the course's `exercises` folder."""
     if chosen := os.environ.get("LARGEMODELS_CACHE"):
         return Path(chosen)
-    course = Path(__file__).parents[3]
+    course = Path(__file__).parents[2]
     return (course if (course / "exercises").is_dir() else Path.cwd()) / ".cache"
 
 
