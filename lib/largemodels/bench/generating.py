@@ -84,12 +84,12 @@ def lengths(repetitions: int, *, after: tuple[int, ...] = (16, 128, 256, 512, 10
     def competitor(length: int) -> Competitor:
         prompt, state = torch.randint(A.vocab_size, (1, length)), model.start(length + more)
 
-        @torch.no_grad()
+        @torch.inference_mode()
         def run() -> None:
             for _ in range(16):
                 model.step(prompt[:, :1], state)
 
-        with torch.no_grad():
+        with torch.inference_mode():
             model.step(prompt, state)
         return Competitor(f"after {length:,}", run)
 
