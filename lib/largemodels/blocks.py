@@ -191,8 +191,9 @@ class Block(nn.Module):
                 else "this block has cross-attention and needs a context to read"
             )
         weights = context_weights = None
+        norm = self.attention_norm  # looked up once: to find a module's part takes as long as an addition
         found = self.attention(
-            self._before(x, self.attention_norm),
+            self._before(x, norm),
             mask=mask,
             causal=self.causal,
             band=self.band,
@@ -202,18 +203,17 @@ class Block(nn.Module):
         )
         if return_weights:
             found, weights = found
-        x = self._after(x, found, self.attention_norm)
+        x = self._after(x, found, norm)
 
-        if self.cross_attention is not None:
-            found = self.cross_attention(
-                self._before(x, self.cross_attention_norm), context, context_mask, return_weights=return_weights
-            )
+        if context is not None:
+            norm = self.cross_attention_norm
+            found = self.cross_attention(self._before(x, norm), context, context_mask, return_weights=return_weights)
             if return_weights:
                 found, context_weights = found
-            x = self._after(x, found, self.cross_attention_norm)
+            x = self._after(x, found, norm)
 
-        found = self.feed_forward(self._before(x, self.feed_forward_norm))
-        x = self._after(x, found, self.feed_forward_norm)
+        norm = self.feed_forward_norm
+        x = self._after(x, self.feed_forward(self._before(x, norm)), norm)
         return (x, weights, context_weights) if return_weights else x
 
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
