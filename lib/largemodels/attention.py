@@ -402,18 +402,18 @@ def _check_width(name: str, tensor: Tensor, width: int) -> None:
 
 def _check_attention(query: Tensor, key: Tensor, value: Tensor) -> None:
     _check_float(query=query, key=key, value=value)
-    if query.shape[-1] != key.shape[-1]:
-        raise ValueError(f"query and key must have the same width, got {query.shape[-1]} and {key.shape[-1]}")
-    if key.shape[-2] != value.shape[-2]:
-        raise ValueError(f"each key needs one value: got {key.shape[-2]} keys and {value.shape[-2]} values")
-    if query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+    q, k, v = query.shape, key.shape, value.shape
+    if q[-1] != k[-1]:
+        raise ValueError(f"query and key must have the same width, got {q[-1]} and {k[-1]}")
+    if k[-2] != v[-2]:
+        raise ValueError(f"each key needs one value: got {k[-2]} keys and {v[-2]} values")
+    if q[:-2] == k[:-2] == v[:-2]:
         return  # nothing to broadcast, and nothing to pay for finding out: broadcast_shapes is slower than the kernel
     try:
-        torch.broadcast_shapes(query.shape[:-2], key.shape[:-2], value.shape[:-2])
+        torch.broadcast_shapes(q[:-2], k[:-2], v[:-2])
     except RuntimeError:
         raise ValueError(
-            "query, key and value must agree in batch and heads, got shapes "
-            f"{tuple(query.shape)}, {tuple(key.shape)} and {tuple(value.shape)}"
+            f"query, key and value must agree in batch and heads, got shapes {tuple(q)}, {tuple(k)} and {tuple(v)}"
         ) from None
 
 

@@ -288,7 +288,8 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     what is to be returned is made, or copied, outside.
     """
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    for module in training:
+        module.training = False
     try:
         with torch.inference_mode():
             yield
