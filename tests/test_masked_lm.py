@@ -237,6 +237,7 @@ def test_loss_at_the_selected_tokens_is_that_of_all_logits():
     torch.testing.assert_close(pretraining_loss(model, without)[0] / count, expected)
 
 
+@pytest.mark.slow
 def test_a_small_bert_learns_both_tasks():
     """Sentences count upwards, so that a neighbour says what was hidden and a jump says that the texts do not belong together."""
     torch.manual_seed(0)

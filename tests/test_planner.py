@@ -152,6 +152,7 @@ def command(*arguments):
     return subprocess.run(line, capture_output=True, encoding="utf-8", env=None)
 
 
+@pytest.mark.slow
 def test_the_command():
     printed = command("--gpus", "512", "--gpu", "h100")
     assert printed.returncode == 0, printed.stderr

@@ -386,6 +386,7 @@ def test_weights_alone_are_no_training_to_go_on_with(tmp_path):
 # ------------------------------------------------------------------------------------------------------ two processes
 
 
+@pytest.mark.slow
 def test_two_processes_learn_like_one(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT, tmp_path]
     finished = subprocess.run(command, timeout=180, check=False, capture_output=True, text=True)

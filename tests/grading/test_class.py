@@ -481,6 +481,7 @@ def published(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in [*out.glob("*.csv"), *(out / "feedback").iterdir()]}
 
 
+@pytest.mark.slow
 def test_grades_are_the_same_at_any_number_of_workers_and_found_again(tmp_path):
     folder, one = class_of(tmp_path / "in", 6), tmp_path / "out1"
     hand_in(folder, "ends", solved(e1_2="import os; os._exit(0)"))

@@ -907,6 +907,7 @@ def load_elsewhere(name: str, cache: Path, **environment) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_a_repository_is_downloaded_once_and_then_there(gpt2, tmp_path):
     (gpt2 / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\nthe\n", encoding="utf-8")
     expected = load(gpt2)

@@ -37,6 +37,7 @@ def test_parity_notices_a_difference(model_type, tmp_path, monkeypatch):
     assert not parity.measure(case, tmp_path).holds
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_table():
     command = [sys.executable, "-m", "largemodels", "parity", "--type", "gpt2", "--type", "t5"]
     run = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", env=None)
