@@ -332,6 +332,18 @@ def test_repeated_and_reordered_states_continue_the_right_texts():
     torch.testing.assert_close(output[:, 0], expected[:, -1])
 
 
+def test_a_cache_that_was_reordered_can_be_repeated_and_reordered_again():
+    cache = KeyValueCache(4)
+    key, value = torch.randn(2, 2, 1, 3, 5)  # two texts of three positions
+    cache.append(key, value)
+    cache.reorder(torch.tensor([1, 0]))
+    cache.repeat(2)
+    cache.reorder(torch.tensor([1, 2, 2, 0]))
+    rows = torch.tensor([1, 1, 0, 0])[[1, 2, 2, 0]]
+    assert torch.equal(cache.key[:, :, :3], key[rows])
+    assert torch.equal(cache.value[:, :, :3], value[rows])
+
+
 def test_a_state_of_another_batch_size_or_without_room_is_refused():
     stack = Stack([block(causal=True)])
     with torch.no_grad():

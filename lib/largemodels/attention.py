@@ -248,6 +248,7 @@ class KeyValueCache:
     def repeat(self, n: int) -> None:
         """Each sentence `n` times, one after the other: from one sentence to its `n` beams."""
         self.key, self.value = self.key.repeat_interleave(n, dim=0), self.value.repeat_interleave(n, dim=0)
+        self.spare = None  # it had room for fewer
 
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes what row ``rows[i]`` was: a beam continues another one.
