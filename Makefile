@@ -1,7 +1,7 @@
 # Each target is a line that you could type yourself; on Windows, or without make, type it: python course.py lab
 PYTHON ?= python3
 
-.PHONY: help lab test quick lint notebooks doctor
+.PHONY: help lab test quick lint notebooks book doctor
 
 help:
 	@$(PYTHON) course.py --help
@@ -9,17 +9,20 @@ help:
 lab:  ## install what is missing, then open JupyterLab on the front page
 	@$(PYTHON) course.py lab $(ARGS)
 
-test:  ## style and all tests
+test:  ## style, types and all tests
 	@$(PYTHON) course.py test $(ARGS)
 
 quick:  ## the tests that take less than two minutes together
 	@$(PYTHON) course.py test -m "not slow" $(ARGS)
 
-lint:  ## style only
+lint:  ## style and types
 	@$(PYTHON) course.py lint
 
 notebooks:  ## make the notebooks from their text sources
 	@$(PYTHON) course.py python -m largemodels release $(ARGS)
+
+book:  ## make a site of pages to read, in both languages, into the folder book
+	@$(PYTHON) course.py book $(ARGS)
 
 doctor:  ## is everything in order on this machine?
 	@$(PYTHON) course.py python -m largemodels doctor

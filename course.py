@@ -4,15 +4,15 @@ The first command makes the folder .venv and installs into it exactly what pypro
 later ones find it and start at once. An installation that was interrupted is made again. Nothing outside this folder
 is changed, and pip's own settings (an index, a proxy, a folder of wheels) are respected.
 
-This file runs on Linux, macOS and Windows, and on Pythons too old for the course, so that it can say what to do.
+This file runs on Linux, macOS and Windows, and on Pythons too old for the course, from 3.6 on, so that it can say what to
+do. (Hence the annotations in quotes, which no Python reads.)
 """
-
-from __future__ import annotations
 
 import argparse
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -22,11 +22,14 @@ from pathlib import Path
 
 COMMANDS = """\
 commands:
-  lab      open JupyterLab on the course's front page
-  test     check the style of the code and run all tests
-  lint     check the style of the code only
+  lab      open JupyterLab on the course's front page, in the machine's language;  lab --language zh  says it
+  test     check the style and the types of the code, and run all tests
+  lint     check the style and the types only
   python   run the course's Python:  python course.py python -m largemodels doctor
   install  install only
+  book     make a site of pages to read, in both languages, that needs neither Python nor a network
+  update   fetch corrections and new chapters; answers and own cells stay
+  bundle   make a zip of the course for students, without solutions
 
 Further arguments go on to JupyterLab, pytest, Python and pip:  python course.py test -k attention
 """
@@ -36,6 +39,8 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "installed.txt"  # the level and fingerprint of what is installed; written last
+UPDATING = ROOT / "lib" / "largemodels" / "course" / "updating.py"  # needs nothing that is installed
+LEVELS = ["core", "book", "test"]  # each has what the ones before it have
 INTERRUPTED = "installing"  # what the stamp says until then
 
 
@@ -45,35 +50,50 @@ def main() -> None:
         epilog=COMMANDS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["lab", "test", "lint", "python", "install"], metavar="command")
+    parser.add_argument(
+        "command", choices=["lab", "test", "lint", "python", "install", "book", "update", "bundle"], metavar="command"
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="passed on")
+    if len(sys.argv) == 1:
+        parser.error(say("say what to do, for example:  python course.py lab"))
     chosen = parser.parse_args()
     arguments = chosen.arguments
 
     if chosen.command == "install":
         install("core", arguments)
-        print(f"The course is installed in {VENV}.")
+        print(say("The course is installed in {folder}.", folder=VENV))
     elif chosen.command == "lab":
         install("core")
         become("-m", "largemodels", "lab", *arguments)
     elif chosen.command == "python":
         install("core")
         become(*arguments)
+    elif chosen.command == "update":
+        python = PYTHON if venv_version() else find_python()
+        with one_at_a_time():
+            sys.exit(call(python, UPDATING, *arguments))
+    elif chosen.command == "book":
+        install("book")
+        become("-m", "largemodels", "book", *arguments)
+    elif chosen.command == "bundle":
+        install("core")
+        become("-m", "largemodels", "bundle", *arguments)
     else:
         install("test")
-        for step in (["check"], ["format", "--check"]):
-            if failed := call(PYTHON, "-m", "ruff", *step, "."):
+        for step in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+            failed = call(PYTHON, "-m", *step)
+            if failed:
                 sys.exit(failed)
         if chosen.command == "test":
             # Two workers use both cores; tests/conftest.py says which tests stay together.
-            become("-m", "pytest", "-n", "2", "--dist", "loadgroup", "--no-loadscope-reorder", *arguments)
+            become("-m", "pytest", "-n", "2", "--no-loadscope-reorder", *arguments)
 
 
 # --- installing -------------------------------------------------------------------------------------------------------
 
 
-def install(level: str, pip_arguments: list[str] | None = None) -> None:
-    """Bring .venv to `level`: "core" to read and run the course, "test" for its tests as well."""
+def install(level: str, pip_arguments: "list[str] | None" = None) -> None:
+    """Bring .venv to `level`: "core" to read and run the course, "book" to make its pages, "test" for its tests as well."""
     if is_installed(level):
         return
     with one_at_a_time():
@@ -84,21 +104,22 @@ def install(level: str, pip_arguments: list[str] | None = None) -> None:
             make_venv()
         before = stamp()
         STAMP.write_text(INTERRUPTED, encoding="utf-8")
-        say("Installing the course into .venv: about two minutes on a fast connection, once only.")
+        tell(say("Installing the course into .venv: about two minutes on a fast connection, once only."))
         started = time.monotonic()
-        target = {"core": ".", "test": ".[test]"}[level]
+        target = "." if level == "core" else f".[{level}]"
         command = [PYTHON, "-m", "pip", "install", "--constraint", "constraints.txt", "--editable", target]
-        failed = call(*command, *(pip_arguments or []))
+        failed, complaints = call_and_listen(*command, *(pip_arguments or []))
         if failed > 0:  # pip gave up in good order: what was there before still is (a kill would be negative)
             STAMP.write_text(before, encoding="utf-8")
         if failed:
-            sys.exit(why_pip_fails())
+            sys.exit(why_pip_fails(complaints))
         STAMP.write_text(f"{level} {fingerprint()}", encoding="utf-8")
-        say(f"Installed in {time.monotonic() - started:.0f} s.")
+        tell(say("Installed in {seconds:.0f} s.", seconds=time.monotonic() - started))
 
 
 def is_installed(level: str) -> bool:
-    return (stamp().startswith("test ") or level == "core") and stamp().split()[1:] == [fingerprint()]
+    what, *digest = stamp().split() or [""]
+    return what in LEVELS[LEVELS.index(level) :] and digest == [fingerprint()]
 
 
 def stamp() -> str:
@@ -113,12 +134,12 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def venv_version() -> tuple[int, ...] | None:
+def venv_version() -> "tuple[int, ...] | None":
     """The version of the Python in .venv; None if it does not run, has no pip or is too old."""
     return python_version(PYTHON, "import pip; ")
 
 
-def python_version(python: Path | str, first: str = "") -> tuple[int, ...] | None:
+def python_version(python: "Path | str", first: str = "") -> "tuple[int, ...] | None":
     try:
         output = subprocess.run(
             [str(python), "-c", first + "import sys; print(*sys.version_info[:3])"],
@@ -134,20 +155,26 @@ def python_version(python: Path | str, first: str = "") -> tuple[int, ...] | Non
 
 def make_venv() -> None:
     python = find_python()
-    say(f"Making .venv with {python}")
+    tell(say("Making .venv with {python}", python=python))
     try:
         if VENV.exists():
             shutil.rmtree(VENV)
     except OSError as error:
         sys.exit(
-            f"Cannot remove {VENV} to make it anew: {error}\nClose what still uses it, JupyterLab say; then again."
+            say(
+                "Cannot remove {folder} to make it anew: {error}\nClose what still uses it, JupyterLab say; then again.",
+                folder=VENV,
+                error=error,
+            )
         )
     VENV.mkdir()
     STAMP.write_text(INTERRUPTED, encoding="utf-8")
     if call(python, "-m", "venv", VENV):
         sys.exit(
-            "Python could not make a virtual environment, see above. On Debian and Ubuntu its module for that is a\n"
-            "package of its own:  sudo apt install python3-venv  and then again."
+            say(
+                "Python could not make a virtual environment, see above. On Debian and Ubuntu its module for that is a\n"
+                "package of its own:  sudo apt install python3-venv  and then again."
+            )
         )
 
 
@@ -159,36 +186,64 @@ def find_python() -> str:
         if python and python_version(python):
             return python
     sys.exit(
-        f"The course needs Python {OLDEST[0]}.{OLDEST[1]} or newer; this is {sys.version.split()[0]}, "
-        f"and no newer one is on the PATH.\n"
-        "  Windows, macOS   install it from python.org (macOS: or  brew install python@3.13 )\n"
-        "  Debian, Ubuntu   sudo apt install python3 python3-venv   (Debian 12, Ubuntu 24.04 or newer)\n"
-        "  conda            the README shows the way with environment.yml\n"
-        "Then run this again, with the newer Python:  python3.13 course.py lab  or  make lab PYTHON=python3.13"
+        say(
+            "The course needs Python {oldest} or newer; this is {this}, and no newer one is on the PATH.\n"
+            "  Windows, macOS   install it from python.org (macOS: or  brew install python@3.13 )\n"
+            "  Debian, Ubuntu   sudo apt install python3 python3-venv   (Debian 12, Ubuntu 24.04 or newer)\n"
+            "  conda            the README shows the way with environment.yml\n"
+            "Then run this again, with the newer Python:  python3.13 course.py lab  or  make lab PYTHON=python3.13",
+            oldest=".".join(map(str, OLDEST)),
+            this=sys.version.split()[0],
+        )
     )
 
 
-def why_pip_fails() -> str:
-    free = shutil.disk_usage(str(ROOT)).free / 1e9
+def why_pip_fails(complaints: str) -> str:
+    """What to do about it; pip's `complaints` tell which packages do not go together, if that is the reason."""
     version = ".".join(map(str, venv_version() or ()))
-    return (
+    unfit = re.findall(r"Could not find a version that satisfies the requirement (\S+)", complaints)
+    offline = re.search(r"NewConnectionError|ProxyError|NameResolutionError|[Tt]imed? ?out|Retrying \(", complaints)
+    if (unfit or "ResolutionImpossible" in complaints or "conflicting dependencies" in complaints) and not offline:
+        named = ", ".join(dict.fromkeys(unfit)) or "see above"
+        return say(
+            "\nThe installation failed: packages of constraints.txt are not to be had for Python {version} ({named}).\n"
+            "Trying again will not help. What does:\n"
+            "  another Python   delete .venv and use Python 3.11, 3.12 or 3.13:  make lab PYTHON=python3.12\n"
+            "  another index    if pip is set to a mirror, it may lack new versions:  pip config list  shows it\n"
+            "  conda            as the README shows\n"
+            "If it fails on one of these Pythons too, that is a fault of the course: please report it, with the lines above.",
+            version=version,
+            named=named,
+        )
+    free = shutil.disk_usage(str(ROOT)).free / 1e9
+    return say(
         "\nThe installation failed; pip says why above. What is often the reason:\n"
         "  no network       connect, and run the same command again: what was downloaded is kept\n"
-        f"  a full disk      {free:.1f} GB are free here; the course needs 2 GB (with PyTorch for NVIDIA GPUs 8 GB)\n"
-        f"  no matching distribution   there is no PyTorch for Python {version} on this machine yet: delete .venv and\n"
-        "                   use another Python (3.11 to 3.13 are safe), or conda, as the README shows"
+        "  a full disk      {free:.1f} GB are free here; the course needs 2 GB (with PyTorch for NVIDIA GPUs 8 GB)\n"
+        "  a proxy or mirror   pip's own settings hold here, too:  pip config list  shows them",
+        free=free,
     )
 
 
 @contextlib.contextmanager
 def one_at_a_time():
     """Wait until no other command installs here. The system frees the lock when its holder ends, however it ends."""
-    with open(ROOT / ".venv.lock", "w", encoding="utf-8") as file:
+    try:
+        (ROOT / ".venv.lock").touch()
+    except OSError as error:
+        sys.exit(
+            say(
+                "The course cannot be installed here: {error}\nThe folder must be your own to write to; copy the course to "
+                "one that is, and start it there.",
+                error=error,
+            )
+        )
+    with open(str(ROOT / ".venv.lock"), "w", encoding="utf-8") as file:
         os.set_inheritable(file.fileno(), True)  # pip holds it too, should this process be killed and pip live on
         waiting = False
         while not locked(file.fileno()):
             if not waiting:
-                say("Another command is installing the course; waiting for it.")
+                tell(say("Another command is installing the course; waiting for it."))
                 waiting = True
             time.sleep(0.5)
         yield
@@ -212,8 +267,20 @@ def locked(descriptor: int) -> bool:
 # --- running ----------------------------------------------------------------------------------------------------------
 
 
-def call(*command: Path | str) -> int:
+def call(*command: "Path | str") -> int:
     return subprocess.call([str(part) for part in command], cwd=str(ROOT), close_fds=False)
+
+
+def call_and_listen(*command: "Path | str") -> "tuple[int, str]":
+    """The same, and what was written to the error stream, which is shown all the same."""
+    words = [str(part) for part in command]
+    told = []
+    with subprocess.Popen(words, cwd=str(ROOT), close_fds=False, stderr=subprocess.PIPE) as process:
+        for line in process.stderr:
+            told.append(line.decode("utf-8", "replace"))
+            sys.stderr.write(told[-1])
+            sys.stderr.flush()
+    return process.returncode, "".join(told)
 
 
 def become(*arguments: str) -> None:
@@ -225,12 +292,26 @@ def become(*arguments: str) -> None:
     os.execv(str(PYTHON), [str(PYTHON), *arguments])
 
 
-def say(text: str) -> None:
+def tell(text: str) -> None:
     print(f"\n== {text}", flush=True)
+
+
+def say(message: str, **values: object) -> str:
+    """`message` in the machine's language, by the course's own `say`, which needs nothing that is installed; in English
+    on a Python too old for that."""
+    if str(ROOT / "lib") not in sys.path:
+        sys.path.append(str(ROOT / "lib"))
+    try:
+        from largemodels import language
+
+        with language.speaking(language.of_machine()):
+            return language.say(message, **values)
+    except Exception:  # whatever an older Python makes of that module
+        return message.format(**values) if values else message
 
 
 if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command, given again, starts afresh.")
+        sys.exit("\n" + say("Stopped. The same command, given again, starts afresh."))

@@ -3,18 +3,85 @@
 import os
 import shutil
 
-# Before anything imports torch: two workers of two threads each on two cores wait for each other, not for the work.
+# Before anything imports torch: workers of two threads each on two cores wait for each other, not for the work.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+os.environ["LANGUAGE"] = "en"  # the commands speak the machine's language
 
 import pytest
 
+APART = "tests/notebooks/test_outputs.py"
+TOGETHER = "tests/browser"  # one JupyterLab for all
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+
 def pytest_collection_modifyitems(items):
-    """Tests of one file run on one worker, since they may share a server; those that stand `apart` on any."""
-    for item in items:
-        if not item.get_closest_marker("apart"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    """Those that take minutes begin, quick files end: at the end one worker would wait for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.nodeid.startswith(APART), item.path not in slow))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Tests of one file run on one worker, since they share servers; those of one file, of minutes each, on any.
+
+    (xdist's own marks for groups do nothing under pytest 9.2.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            if nodeid.startswith(TOGETHER):
+                return TOGETHER
+            return nodeid if nodeid.startswith(APART) else nodeid.partition("::")[0]
+
+    return ByFile(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _the_process_is_left_as_it_was():
+    """Tests share a process: one that switches something off in it spoils all that follow, far from the cause."""
+    before = switches()
+    yield
+    after = switches()
+    if after != before:
+        restore(before)
+        pytest.fail(f"this test left the process changed: {before} is now {after}")
+
+
+def switches() -> dict:
+    import torch
+
+    return {
+        "gradients": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "dtype": torch.get_default_dtype(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+        "folder": os.getcwd(),
+    }
+
+
+def restore(before: dict) -> None:
+    import torch
+
+    torch.set_grad_enabled(before["gradients"])
+    torch.set_default_dtype(before["dtype"])
+    torch.use_deterministic_algorithms(before["deterministic"])
+    torch.set_num_threads(before["threads"])
+    os.chdir(before["folder"])
+
+
+@pytest.fixture
+def one_word(monkeypatch):
+    """The course speaks a language without English words; see `one_word.py`."""
+    from one_word import OneWord
+
+    from largemodels import language
+
+    spoken = OneWord()
+    monkeypatch.setattr(language, "_catalogue", lambda code: spoken)
+    with language.speaking("zh"):
+        yield
 
 
 BROWSERS = [

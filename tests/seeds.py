@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from largemodels.lab import patient_threads
+from largemodels.course.lab import patient_threads
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 

@@ -176,10 +176,19 @@ def test_scores_by_brute_force():
         for i in range(3):
             for j in range(5):
                 q, k = query[b, i], key[b, j]
-                hidden = torch.tanh(additive.query.weight @ q + additive.key.weight @ k)
+                hidden = torch.tanh(additive.query.weight @ q + additive.key.weight @ k + additive.query.bias)
                 close(DotScore()(query, key)[b, i, j], q.dot(k))
                 close(bilinear(query, key)[b, i, j], q @ bilinear.weight @ k)
                 close(additive(query, key)[b, i, j], additive.score.weight[0] @ hidden)
+
+
+def test_without_its_bias_the_additive_score_is_odd():
+    """And so it can never be q·k, which is even."""
+    torch.manual_seed(0)
+    query, key = torch.randn(3, 4), torch.randn(5, 4)
+    odd, free = AdditiveScore(4, 4, 7, bias=False), AdditiveScore(4, 4, 7)
+    close(odd(-query, -key), -odd(query, key))
+    assert (free(-query, -key) + free(query, key)).abs().max() > 0.1
 
 
 def test_bilinear_with_the_identity_is_the_dot_product():

@@ -174,6 +174,7 @@ def test_logits_and_gradients_are_those_of_transformers(seed, padded, dtype, tol
     assert gradient_error(pairs) < tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_generation_is_that_of_transformers(seed):
     model, theirs, pairs = random_pair(seed)

@@ -1,5 +1,6 @@
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ import transformers
 from torch import nn
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from largemodels import generation
 from largemodels.generation import beam_search, greedy, next_token_probabilities, sample
 from largemodels.gpt import GPT, GPTConfig
 from largemodels.masks import padding_mask
@@ -162,13 +164,44 @@ def test_generated_tokens_can_be_trained_on():
     (scale * found.scores.sum() + scale * found.steps[0].log_probability.sum()).backward()
 
 
-@pytest.mark.parametrize("family", [gpt, transformer])
-def test_a_decoders_weights_lie_in_the_order_in_which_one_token_is_read_fastest(family):
-    model = family()
-    decoder = model.decoder if hasattr(model, "decoder") else model.stack
-    layers = [layer for layer in decoder.modules() if isinstance(layer, nn.Linear)]
-    assert layers
-    assert all(layer.weight.T.is_contiguous() for layer in layers)
+@pytest.mark.parametrize("family", [partial(gpt, vocab_size=13), transformer])
+def test_while_text_is_written_weights_lie_as_one_row_reads_them_fastest_and_then_as_they_did(family, monkeypatch):
+    model = family(max_length=40)
+    own = dict(model.named_parameters())
+    source = {"source": torch.randint(3, 10, (2, 3))} if hasattr(model, "encode") else {}
+    prompt = torch.randint(3, 10, (2, 2))
+    seen = []
+    step = model.step
+
+    def looking(tokens, state):
+        seen.append({name for name, weight in model.named_parameters() if weight is not own[name]})
+        assert all(model.get_parameter(name).T.is_contiguous() for name in seen[-1])
+        return step(tokens, state)
+
+    monkeypatch.setattr(model, "step", looking, raising=False)
+    expected = greedy(model, prompt, max_new_tokens=32, **source)
+    assert seen == [set()] * 32  # so small a model stays in the processor's cache
+    monkeypatch.setattr(generation, "SMALLEST_COPY", 1)
+    seen.clear()
+    assert torch.equal(greedy(model, prompt, max_new_tokens=4, **source), expected[:, :4])
+    assert seen == [set()] * 4  # not worth a copy
+    seen.clear()
+    assert torch.equal(greedy(model, prompt, max_new_tokens=32, **source), expected)
+    widening = {
+        f"{name}.weight"
+        for name, layer in model.named_modules()
+        if isinstance(layer, nn.Linear) and layer.out_features >= layer.in_features and not name.startswith("encoder.")
+    }
+    assert "head.weight" in widening
+    assert seen == [widening] * 32
+
+    def interrupted(tokens, state):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        greedy(model, prompt, max_new_tokens=32, **source)
+    assert all(weight is own[name] and weight.is_contiguous() for name, weight in model.named_parameters())
 
 
 # ------------------------------------------------------------------------------------------------------------ sampling
@@ -438,6 +471,7 @@ def test_greedy_tokens_are_those_of_transformers(pair, request):
     assert torch.equal(found, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patient", [False, True])
 @pytest.mark.parametrize("length_penalty", [0.0, 0.6, 1.0, 2.0])
 @pytest.mark.parametrize("beams", [2, 4, 5])

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from largemodels.batching import IGNORE
 from largemodels.bert import BERT, BERTConfig
+from largemodels.losses import IGNORE
 from largemodels.masked_lm import Masking, SentencePairs, pack, pretraining_loss
 from largemodels.tokenizers import BPE, Characters, WordPiece, Words
 from largemodels.training import train
@@ -235,6 +235,62 @@ def test_loss_at_the_selected_tokens_is_that_of_all_logits():
     assert count == (batch["targets"] != IGNORE).sum()
     without = {name: value for name, value in batch.items() if name != "pairs"}
     torch.testing.assert_close(pretraining_loss(model, without)[0] / count, expected)
+
+
+def ragged_batch(size=6):
+    """Texts of very different lengths, and so of very different numbers of selected tokens."""
+    batch = a_batch(0, seeded(3), size=size)
+    batch["targets"] = torch.randint(5, 45, batch["targets"].shape, generator=seeded(1))
+    batch["targets"][torch.arange(12) >= torch.arange(2 * size, 0, -2)[:, None].clamp(max=11)] = IGNORE
+    return batch
+
+
+def test_loss_is_the_mean_of_tokens_plus_the_mean_of_pairs_and_a_sum_over_parts():
+    torch.manual_seed(0)
+    model = BERT(BERTConfig(45, max_length=12, d_model=16, num_layers=2, num_heads=2, init_std=0.3)).eval()
+    batch = ragged_batch()
+    total, count = pretraining_loss(model, batch)
+    logits = model(batch["inputs"], batch["segments"], batch["mask"])
+    pairs = model.pair_head(model.encoder(batch["inputs"], batch["segments"], batch["mask"]))
+    mean = F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten()) + F.cross_entropy(pairs, batch["pairs"])
+    torch.testing.assert_close(total / count, mean)
+    prepared = pretraining_loss.prepare(batch)
+    parts = [pretraining_loss(model, {n: rows[part::2] for n, rows in prepared.items()}) for part in range(2)]
+    assert parts[0][1] != parts[1][1]
+    torch.testing.assert_close(sum(part for part, _ in parts), total)
+    assert sum(number for _, number in parts) == count
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+def test_accumulated_parts_of_a_batch_with_pairs_learn_like_the_batch(accumulate):
+    found = []
+    for parts in (1, accumulate):
+        torch.manual_seed(0)
+        config = BERTConfig(45, max_length=12, d_model=16, num_layers=1, num_heads=2, dropout=0, attention_dropout=0)
+        model = BERT(config)
+        history = train(
+            model,
+            lambda step, generator: ragged_batch(),
+            steps=3,
+            learning_rate=1e-2,
+            loss=pretraining_loss,
+            accumulate=parts,
+            progress=False,
+            live_plot=False,
+            bfloat16=False,
+        )
+        found.append((history.loss, history.tokens, history.gradient_norm))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
+    assert found[0][1] == found[1][1]
+    assert found[0][2] == pytest.approx(found[1][2], rel=1e-4)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 32])
+def test_half_of_the_pairs_as_nearly_as_can_be(count):
+    pairs, generator = SentencePairs(DOCUMENTS), seeded(count)
+    ones = [int(pairs(count, 20, generator)[1].sum()) for _ in range(200)]
+    assert set(ones) == {count // 2, (count + 1) // 2}
+    assert sum(ones) / 200 == pytest.approx(count / 2, abs=0.15)
 
 
 @pytest.mark.slow

@@ -250,6 +250,7 @@ def trained_floater(d_model, substeps=1):
     return scheme
 
 
+@pytest.mark.slow
 def test_floater_against_a_hundred_times_finer_steps():
     coarse, fine = trained_floater(WIDTH, substeps=4), FLOATER(WIDTH, substeps=100).double()
     fine.load_state_dict(coarse.state_dict())
@@ -461,3 +462,44 @@ def test_shaw_keys_against_transformers():
 def test_shaw_needs_a_distance():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         Shaw(8, max_distance=0)
+
+
+# ---------------------------------------------------------------------------------------------------- not made anew
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_a_token_of_generation_makes_no_table_anew(name, monkeypatch):
+    """Counted in calls of torch, not in seconds: the hundredth token takes as many as the tenth."""
+    from torch.overrides import TorchFunctionMode
+
+    from largemodels.gpt import GPT, GPTConfig
+
+    class Count(TorchFunctionMode):
+        calls = 0
+
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            Count.calls += 1
+            return function(*args, **(kwargs or {}))
+
+    model = GPT(GPTConfig(20, 200, 16, 1, 2, positions=name)).eval()
+    state, calls = model.start(120), []
+    with torch.no_grad():
+        model.step(torch.zeros(1, 1, dtype=torch.long), state)
+        for _ in range(110):
+            Count.calls = 0
+            with Count():
+                model.step(torch.zeros(1, 1, dtype=torch.long), state)
+            calls.append(Count.calls)
+    assert calls[100] <= calls[10] < 200
+
+
+def test_kept_tables_have_the_dtype_and_device_of_what_asks():
+    for dtype in (torch.float64, torch.float16, torch.float32):
+        x = torch.randn(1, 2, 5, 4, dtype=dtype)
+        turned = RoPE(4).rotate(x, 3)
+        assert turned.dtype == dtype
+        torch.testing.assert_close(turned.double(), RoPE(4).rotate(x.double(), 3), rtol=2e-3, atol=2e-3)
+    assert RoPE(4).rotate(torch.randn(1, 2, 5, 4, device="meta")).device.type == "meta"
+    far = RoPE(4).rotate(torch.ones(1, 1, 2, 4, dtype=torch.float64), 100_000)
+    angle = torch.tensor(100_000.0, dtype=torch.float64)
+    torch.testing.assert_close(far[0, 0, 0, 0], angle.cos() - angle.sin())

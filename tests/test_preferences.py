@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from largemodels.batching import IGNORE
 from largemodels.gpt import GPT, GPTConfig
+from largemodels.losses import IGNORE
 from largemodels.preferences import answer_log_probability, dpo_loss, drift, prompts_and_answers
 from largemodels.training import train
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from largemodels import pretrained
-from largemodels.batching import pad_pairs
 from largemodels.generation import greedy
 from largemodels.tokenizers import WordPiece, Words
+from largemodels.training.batching import pad_pairs
 
 CHECKPOINTS = Path(__file__).parents[1] / "chapters" / "checkpoints"
 CORRUPTIONS = ("masking", "deletion", "infilling", "permutation", "rotation")

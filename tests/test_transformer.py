@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from largemodels.attention import MultiHeadAttention
-from largemodels.blocks import Block, Stack
+from largemodels.blocks import Block
 from largemodels.masks import padding_mask
 from largemodels.positions import sinusoidal_encoding
+from largemodels.stacks import Stack
 from largemodels.transformer import Transformer, TransformerConfig
 
 TINY = TransformerConfig(

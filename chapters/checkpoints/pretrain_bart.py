@@ -19,12 +19,14 @@ from torch.nn.utils.rnn import pad_sequence
 
 from largemodels import pretrained
 from largemodels.bart import BART, BARTConfig
-from largemodels.batching import IGNORE, Epochs, pad_pairs, seeded
 from largemodels.corpora.english import documents, sentences
 from largemodels.denoising import text_infilling
 from largemodels.generation import greedy
+from largemodels.losses import IGNORE
+from largemodels.seeds import seeded
 from largemodels.tokenizers import WordPiece
 from largemodels.training import cosine, train
+from largemodels.training.batching import Epochs, pad_pairs
 
 OUT = Path(__file__).parent / "05-bart"
 SPECIAL = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")  # with BART's ids 0, 1, 2, 3; its mask has the last one

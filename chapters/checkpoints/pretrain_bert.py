@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 
 from largemodels import pretrained
-from largemodels.batching import IGNORE, seeded
 from largemodels.bert import BERT, BERTConfig
 from largemodels.corpora.english import documents, sentences
+from largemodels.losses import IGNORE
 from largemodels.masked_lm import Masking, SentencePairs, pack, pretraining_loss
+from largemodels.seeds import seeded
 from largemodels.tokenizers import WordPiece
 from largemodels.training import cosine, train
 

@@ -20,10 +20,10 @@ from pretrain_bart import denoising_batch
 
 from largemodels import denoising, pretrained
 from largemodels.bart import BART, BARTConfig
-from largemodels.batching import Epochs
 from largemodels.corpora.translation import Pair, as_words, translation_pairs
 from largemodels.tokenizers import Words
 from largemodels.training import cosine, train
+from largemodels.training.batching import Epochs
 
 HERE = Path(__file__).parent
 PAD, END, MASK = 0, 1, 2

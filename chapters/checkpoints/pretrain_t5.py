@@ -15,13 +15,13 @@ import torch
 from pretrain_corruptions import small_world
 
 from largemodels import pretrained
-from largemodels.batching import Epochs, pad_pairs
 from largemodels.corpora.lexicon import NOUNS
 from largemodels.corpora.translation import Pair, as_words
 from largemodels.generation import greedy
 from largemodels.t5 import T5, T5Config
 from largemodels.tokenizers import Words
 from largemodels.training import cosine, train
+from largemodels.training.batching import Epochs, pad_pairs
 
 OUT = Path(__file__).parent / "05-t5"
 PAD, END, HELD_OUT = 0, 1, 300

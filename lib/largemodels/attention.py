@@ -9,10 +9,14 @@ weights, where ``...`` is ``(batch, heads)`` in a model. A mask is boolean and *
 """
 
 import math
+from typing import TYPE_CHECKING, Literal, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:  # positions are read after attention
+    from largemodels.positions import Position
 
 
 class DotScore(nn.Module):
@@ -52,14 +56,16 @@ class BilinearScore(nn.Module):
 
 
 class AdditiveScore(nn.Module):
-    """Score = v·tanh(W_q q + W_k k): a small multi-layer perceptron looks at the pair.
+    """Score = v·tanh(W_q q + W_k k + b): a small multi-layer perceptron looks at the pair.
 
-    Source: Bahdanau, Cho & Bengio 2014 (arXiv 1409.0473), appendix A.1.2.
+    Source: Bahdanau, Cho & Bengio 2014 (arXiv 1409.0473), appendix A.1.2. Its formulas are written without biases, "in
+    order to increase readability" (appendix A.2). They matter: without b the score is an odd function, −q and −k give
+    the negative score, while q·k is even.
     """
 
-    def __init__(self, d_query: int, d_key: int, d_hidden: int):
+    def __init__(self, d_query: int, d_key: int, d_hidden: int, *, bias: bool = True):
         super().__init__()
-        self.query = nn.Linear(d_query, d_hidden, bias=False)
+        self.query = nn.Linear(d_query, d_hidden, bias=bias)  # the bias of a sum: one of the two layers has it
         self.key = nn.Linear(d_key, d_hidden, bias=False)
         self.score = nn.Linear(d_hidden, 1, bias=False)
 
@@ -83,8 +89,28 @@ def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     _check_mask(mask, scores.shape)
     # The most negative finite number, not −∞: a row without any key would otherwise be 0/0 = NaN, and so would its
     # gradient. exp() of it is exactly 0 in every row that has a key.
-    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)
+    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(dim=-1)  # (..., query, key)
     return weights.masked_fill(~mask, 0.0)
+
+
+# For type checkers: what `return_weights` decides. The function itself follows.
+# fmt: off
+@overload
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, causal: bool = ..., band: int | None = ...,
+    bias: Tensor | None = ..., scale: float | None = ..., dropout: float = ..., return_weights: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, causal: bool = ..., band: int | None = ...,
+    bias: Tensor | None = ..., scale: float | None = ..., dropout: float = ..., return_weights: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@overload
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, *, causal: bool = ..., band: int | None = ...,
+    bias: Tensor | None = ..., scale: float | None = ..., dropout: float = ..., return_weights: bool,
+) -> Tensor | tuple[Tensor, Tensor]: ...
+# fmt: on
 
 
 def scaled_dot_product_attention(
@@ -129,34 +155,28 @@ def scaled_dot_product_attention(
             without `causal`.
     """
     _check_attention(query, key, value)
+    _check_mask_and_bias(query, key, mask, bias)
+    _check_band(band, causal)
+    if return_weights:
+        weights = attention_weights(query, key, mask, causal=causal, band=band, bias=bias, scale=scale)
+        return F.dropout(weights, dropout) @ value, weights  # (..., query, d_value), (..., query, key)
+
     num_queries, num_keys = query.shape[-2], key.shape[-2]
     scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    if mask is not None or bias is not None:
-        same = query.shape[:-2] == key.shape[:-2]
-        lead = query.shape[:-2] if same else torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
-        scores_shape = (*lead, num_queries, num_keys)
-        if mask is not None:
-            _check_mask(mask, scores_shape)
-        if bias is not None:
-            _check_broadcast("bias", bias, scores_shape)
-    if band is not None and (band < 1 or not causal):
-        raise ValueError(f"a band is part of a causal mask and at least 1 wide, got band={band}, causal={causal}")
-
-    fused = mask is None and bias is None and not return_weights
-    if fused and band is not None and num_keys > band and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
+    fused = mask is None and bias is None
+    # A program that is exported for all lengths cannot go one way for short texts and another for long ones.
+    exporting = torch.compiler.is_exporting()
+    if band is not None and not exporting and num_keys <= band:
+        band = None  # it holds the whole text
+    if band is not None and not exporting and fused and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]:
         return _banded_attention(query, key, value, band, scale, dropout)
-    # The fused kernel has a causal mode of its own, faster than a mask, for the one case that is not a cache.
-    kernel_causal = causal and fused and num_queries == num_keys
-    if causal and not kernel_causal and (num_queries > 1 or band is not None):
-        past = torch.ones(num_queries, num_keys, dtype=torch.bool, device=query.device).tril(num_keys - num_queries)
-        if band is not None:
-            past = past.triu(num_keys - num_queries - band + 1)
-        mask = past if mask is None else mask & past
-
-    if return_weights:
-        scores = query @ key.transpose(-2, -1) * scale
-        weights = masked_softmax(scores if bias is None else scores + bias, mask)
-        return F.dropout(weights, dropout) @ value, weights
+    kernel_causal = False
+    if causal and fused and band is None and num_queries == num_keys:
+        # The fused kernel has a causal mode of its own, faster than a mask, for as many queries as keys. (It needs the
+        # constant True: while a model is compiled, lengths are symbols, and so is the result of comparing them.)
+        kernel_causal = True
+    elif causal:
+        mask = _and_past(mask, num_queries, num_keys, band, query.device)
 
     if bias is not None:
         bias = bias.to(query.dtype)
@@ -175,6 +195,47 @@ def scaled_dot_product_attention(
     )
 
 
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None = None,
+    *,
+    causal: bool = False,
+    band: int | None = None,
+    bias: Tensor | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """softmax(Q Kᵀ / √d_k + bias), ``(..., query, key)``: the weights alone, as `scaled_dot_product_attention` uses them.
+
+    The scores are computed in at least float32, as in the fused kernel: in float16 a score of 65,520 is infinite.
+    """
+    _check_mask_and_bias(query, key, mask, bias)
+    _check_band(band, causal)
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    if causal:
+        mask = _and_past(mask, query.shape[-2], key.shape[-2], band, query.device)
+    scores = at_least_float32(query) @ at_least_float32(key).transpose(-2, -1) * scale  # (..., query, key)
+    weights = masked_softmax(scores if bias is None else scores + bias.to(scores.dtype), mask)
+    return weights.to(query.dtype)
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """float16 and bfloat16, which have few digits, as float32; other dtypes unchanged. Sums need the digits."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _and_past(
+    mask: Tensor | None, num_queries: int, num_keys: int, band: int | None, device: torch.device
+) -> Tensor | None:
+    """The mask, if there is one, and no key after the query, nor before its band; the queries are the last positions."""
+    if num_queries == 1 and band is None:
+        return mask  # the last position sees all others
+    past = torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(num_keys - num_queries)
+    if band is not None:
+        past = past.triu(num_keys - num_queries - band + 1)
+    return past if mask is None else mask & past
+
+
 def _banded_attention(query: Tensor, key: Tensor, value: Tensor, band: int, scale: float, dropout: float) -> Tensor:
     """Causal attention within a band. The queries are cut into chunks, and a chunk reads only the keys it can see.
 
@@ -187,33 +248,36 @@ def _banded_attention(query: Tensor, key: Tensor, value: Tensor, band: int, scal
     if num_queries == 1:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scale)
 
-    chunk = min(num_queries, max(band, 64))  # fewer than 64 queries would keep the kernel waiting
-    window = chunk + band - 1  # the keys that a chunk's queries see together
+    chunk = min(num_queries, max(band, 64))  # with fewer than 64 queries a chunk is too little work for the kernel
+    window = chunk + band - 1  # how many keys the queries of a chunk see together
     end = -num_queries % chunk  # padding that fills the last chunk
     begin = reach - key.shape[-2]  # padding in place of the keys before the first
     queries = F.pad(query, (0, 0, 0, end)).unflatten(-2, (-1, chunk))  # (..., chunks, chunk, d)
     keys, values = (
         F.pad(x, (0, 0, begin, end)).unfold(-2, window, chunk).transpose(-2, -1) for x in (key, value)
     )  # (..., chunks, window, d)
+    queries, keys, values = (x.reshape(-1, *x.shape[-3:]) for x in (queries, keys, values))  # (batch·heads, chunks, …)
 
     num_chunks = queries.shape[-3]
     i, j = (torch.arange(n, device=query.device) for n in (chunk, window))
     seen = (j >= i[:, None]) & (j < i[:, None] + band)  # query i's own key is j = i + band - 1
     real = torch.arange(num_chunks, device=query.device)[:, None, None] * chunk + j >= begin
     attended = F.scaled_dot_product_attention(
-        *(x.reshape(-1, *x.shape[-3:]) for x in (queries, keys, values)),  # (batch·heads, chunks, ...)
+        queries,
+        keys,
+        values,
         attn_mask=(seen & real)[None],  # (1, chunks, chunk, window)
         dropout_p=dropout,
         scale=scale,
     )
-    return attended.flatten(1, 2)[:, :num_queries].reshape(*query.shape[:-1], -1)
+    return attended.flatten(1, 2)[:, :num_queries].reshape(*query.shape[:-1], value.shape[-1])
 
 
 class KeyValueCache:
     """The keys and values of the positions already seen, so that a new position computes only its own.
 
-    Room for `max_length` positions is taken once, at the first `append`; later ones write into it. For generation,
-    under ``torch.no_grad()``: the writes are in place.
+    Memory for `max_length` positions is allocated once, at the first `append`; later ones write into it. For
+    generation, under ``torch.no_grad()``: the writes are in place.
     """
 
     def __init__(self, max_length: int):
@@ -221,12 +285,13 @@ class KeyValueCache:
             raise ValueError(f"a cache needs room for at least 1 position, got max_length={max_length}")
         self.max_length = max_length
         self.length = 0
-        self.key = self.value = None
-        self.spare = None  # room for another pair, if the rows are ever re-ordered
+        self.key: Tensor | None = None  # (batch, heads, max_length, d_head)
+        self.value: Tensor | None = None
+        self.spare: tuple[Tensor, Tensor] | None = None  # memory for another pair, once rows are re-ordered
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add ``(batch, heads, new, d_head)`` ; return all so far, ``(batch, heads, length, d_head)``."""
-        if self.key is None:
+        if self.key is None or self.value is None:
             self.key = key.new_empty(*key.shape[:2], self.max_length, key.shape[-1])
             self.value = value.new_empty(*value.shape[:2], self.max_length, value.shape[-1])
         if key.shape[:2] != self.key.shape[:2]:
@@ -247,15 +312,18 @@ class KeyValueCache:
 
     def repeat(self, n: int) -> None:
         """Each sentence `n` times, one after the other: from one sentence to its `n` beams."""
-        self.key, self.value = self.key.repeat_interleave(n, dim=0), self.value.repeat_interleave(n, dim=0)
-        self.spare = None  # it had room for fewer
+        if self.key is not None and self.value is not None:  # else nothing has been seen
+            self.key, self.value = self.key.repeat_interleave(n, dim=0), self.value.repeat_interleave(n, dim=0)
+        self.spare = None  # it was for fewer rows
 
     def reorder(self, rows: Tensor) -> None:
         """Row i becomes what row ``rows[i]`` was: a beam continues another one.
 
-        The positions seen so far are copied once, into the spare pair, and the two pairs change places. To move only
+        The positions seen so far are copied once, into the spare pair, and the two pairs are exchanged. To move only
         the rows that change, within one pair, takes three times as long: they have to be read before they are written.
         """
+        if self.key is None or self.value is None:
+            return  # nothing has been seen
         if self.spare is None:
             self.spare = torch.empty_like(self.key), torch.empty_like(self.value)
         old, new = (self.key, self.value), self.spare
@@ -293,7 +361,7 @@ class MultiHeadAttention(nn.Module):
         output_bias: bool | None = None,
         scale: float | None = None,
         dropout: float = 0.0,
-        position: nn.Module | None = None,
+        position: "Position | None" = None,
     ):
         super().__init__()
         if num_heads < 1:
@@ -344,13 +412,15 @@ class MultiHeadAttention(nn.Module):
                 "a position scheme counts distances within one sequence, but this call reads from another context; "
                 "build cross-attention without position="
             )
-        _check_float(x=x)
-        _check_width("x", x, self.d_model)
+        _check_sequence("x", x, self.d_model)
+        if mask is not None:
+            _check_axes(mask)
         query = self.split(self.query(x))  # (batch, heads, query, d_head)
+        # Each (batch, heads, key, d_head).
         key, value = context if isinstance(context, tuple) else self.keys_and_values(x if context is None else context)
         if self.position is not None:
             start = 0 if cache is None else cache.length
-            query, key = self.position.rotate(query, start), self.position.rotate(key, start)
+            query, key = self.position.rotate(query, start), self.position.rotate(key, start)  # shapes stay
         if cache is not None:
             key, value = cache.append(key, value)
         attend = scaled_dot_product_attention if self.position is None else self.position.attend
@@ -366,15 +436,14 @@ class MultiHeadAttention(nn.Module):
             dropout=self.dropout if self.training else 0.0,
             return_weights=return_weights,
         )
-        if return_weights:
-            attended, weights = attended
+        if isinstance(attended, tuple):
+            attended, weights = attended  # (batch, heads, query, d_head), (batch, heads, query, key)
             return self.output(self.merge(attended)), weights
-        return self.output(self.merge(attended))
+        return self.output(self.merge(attended))  # (batch, query, d_model)
 
     def keys_and_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
         """(batch, key, d_context) to two of (batch, heads, key, d_head): what the queries compare with and read."""
-        _check_float(context=context)
-        _check_width("context", context, self.d_context)
+        _check_sequence("context", context, self.d_context)
         return self.split(self.key(context)), self.split(self.value(context))
 
     def split(self, x: Tensor) -> Tensor:
@@ -382,7 +451,7 @@ class MultiHeadAttention(nn.Module):
         return x.unflatten(-1, (self.num_heads, self.d_head)).transpose(1, 2)
 
     def merge(self, x: Tensor) -> Tensor:
-        """(batch, heads, length, d_head) to (batch, length, heads·d_head): heads go back *beside* each other first."""
+        """(batch, heads, length, d_head) to (batch, length, heads·d_head): all heads of one position side by side."""
         return x.transpose(1, 2).flatten(2)
 
 
@@ -409,7 +478,7 @@ def _check_attention(query: Tensor, key: Tensor, value: Tensor) -> None:
     if k[-2] != v[-2]:
         raise ValueError(f"each key needs one value: got {k[-2]} keys and {v[-2]} values")
     if q[:-2] == k[:-2] == v[:-2]:
-        return  # nothing to broadcast, and nothing to pay for finding out: broadcast_shapes is slower than the kernel
+        return  # equal shapes need no broadcasting; broadcast_shapes would take longer than the kernel
     try:
         torch.broadcast_shapes(q[:-2], k[:-2], v[:-2])
     except RuntimeError:
@@ -418,17 +487,79 @@ def _check_attention(query: Tensor, key: Tensor, value: Tensor) -> None:
         ) from None
 
 
+def _check_sequence(name: str, x: Tensor, width: int) -> None:
+    """What a layer of a model reads: ``(batch, length, width)``."""
+    if isinstance(x, Tensor) and x.is_floating_point() and x.dim() == 3 and x.shape[-1] == width:
+        return  # as nearly always: every layer asks for each token that is written
+    _check_float(**{name: x})
+    if x.dim() != 3:
+        remedy = "; add [None] to one sentence" if x.dim() == 2 else ""
+        raise ValueError(f"{name} must have the shape (batch, length, {width}), got {tuple(x.shape)}{remedy}")
+    _check_width(name, x, width)
+
+
+def _check_band(band: int | None, causal: bool) -> None:
+    if band is not None and (band < 1 or not causal):
+        raise ValueError(f"a band is part of a causal mask and at least 1 wide, got band={band}, causal={causal}")
+
+
+def _check_mask_and_bias(query: Tensor, key: Tensor, mask: Tensor | None, bias: Tensor | None) -> None:
+    if mask is None and bias is None:
+        return
+    same = query.shape[:-2] == key.shape[:-2]
+    lead = query.shape[:-2] if same else torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])
+    scores_shape = (*lead, query.shape[-2], key.shape[-2])
+    if mask is not None:
+        _check_mask(mask, scores_shape)
+    if bias is not None:
+        if not bias.is_floating_point():
+            raise TypeError(
+                f"a bias is added to the scores and must be floating point, got {bias.dtype}; is it a mask?"
+            )
+        _check_broadcast("bias", bias, scores_shape)
+
+
 def _check_mask(mask: Tensor, scores_shape: tuple[int, ...]) -> None:
+    _check_boolean("mask", mask)
+    _check_broadcast("mask", mask, scores_shape)
+
+
+def _check_boolean(name: str, mask: Tensor) -> None:
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
         kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
-        raise TypeError(f"mask must be a boolean tensor (True = may attend), got {kind}; write mask == 1, say")
-    _check_broadcast("mask", mask, scores_shape)
+        raise TypeError(f"{name} must be a boolean tensor (True = may attend), got {kind}; write {name} == 1, say")
 
 
 def _check_broadcast(name: str, tensor: Tensor, scores_shape: tuple[int, ...]) -> None:
     sizes = zip(reversed(tensor.shape), reversed(scores_shape), strict=False)
     if tensor.dim() > len(scores_shape) or any(size not in (1, full) for size, full in sizes):
+        of_keys = len(scores_shape) == 4 and tuple(tensor.shape) == (scores_shape[0], scores_shape[-1])
         raise ValueError(
             f"{name} of shape {tuple(tensor.shape)} does not broadcast to the scores {tuple(scores_shape)} "
-            "= (..., query, key)"
+            f"= (..., query, key){f'; of one for (batch, key) take {name}[:, None, None]' if of_keys else ''}"
+        )
+
+
+def _check_axes(mask: Tensor) -> None:
+    """A layer's mask has all four axes, or the last two. The first of three could be the batch or the heads."""
+    _check_boolean("mask", mask)
+    if mask.dim() != 4 and mask.shape[:-2].numel() != 1:
+        raise ValueError(
+            f"mask must have the shape (batch, 1 or heads, 1 or query, key), or (query, key) for all sentences, got "
+            f"{tuple(mask.shape)}; of one (batch, query, key) take mask[:, None]"
+        )
+
+
+def check_model_mask(name: str, mask: Tensor) -> None:
+    """A model's mask has four axes. With two, ``(batch, length)`` could not be told from ``(query, key)``.
+
+    Raises:
+        TypeError: it is not boolean.
+        ValueError: it has another number of axes.
+    """
+    _check_boolean(name, mask)
+    if mask.dim() != 4:
+        raise ValueError(
+            f"{name} must have the shape (batch, 1, 1, length), got {tuple(mask.shape)}; of a tokenizer's "
+            f"(batch, length) take {name}[:, None, None], of one (query, key) {name}[None, None]"
         )

@@ -17,17 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from largemodels.attention import MultiHeadAttention
-from largemodels.blocks import (
-    EncoderDecoder,
-    FeedForward,
-    LayerNorm,
-    Stack,
-    TokenEmbedding,
-    check_config,
-    check_length,
-    init_normal,
-)
+from largemodels.blocks import FeedForward, LayerNorm, TokenEmbedding, init_normal, tie
+from largemodels.configs import check_config, check_length
+from largemodels.encoder_decoder import EncoderDecoder
 from largemodels.positions import Learned
+from largemodels.stacks import Stack
 
 # Positions are counted from 2. The authors' code gives padding the position of its token id, 1, and the first token the
 # next one; rows 0 and 1 of the tables are never read here, but official checkpoints have them.
@@ -99,7 +93,9 @@ class BARTEmbedding(nn.Module):
 
     def forward(self, tokens: Tensor, start: int = 0) -> Tensor:
         """Token ids ``(batch, length)`` of the positions `start`, … to ``(batch, length, d_model)``."""
-        x = self.token(tokens) * self.scale
+        x = self.token(tokens)
+        if self.scale != 1:
+            x = x * self.scale
         check_length(start + tokens.shape[1], self.max_length)
         x = self.norm(self.position.add(x, FIRST_POSITION + start))
         return F.dropout(x, self.dropout) if self.training else x
@@ -107,6 +103,8 @@ class BARTEmbedding(nn.Module):
 
 class BARTHead(nn.Linear):
     """(..., d_model) to logits (..., vocab_size), with a bias that is not learned: 0, or what a checkpoint brings."""
+
+    logits_bias: Tensor  # (1, vocab_size)
 
     def __init__(self, config: BARTConfig):
         super().__init__(config.d_model, config.vocab_size, bias=False)
@@ -130,25 +128,23 @@ class BART(EncoderDecoder):
         self.target_embedding = BARTEmbedding(
             config, token if config.tied else TokenEmbedding(config.vocab_size, config.d_model)
         )
-        parts = (
-            partial(MultiHeadAttention, config.d_model, config.num_heads, dropout=config.attention_dropout),
-            partial(
-                FeedForward,
-                config.d_model,
-                config.d_ff or 4 * config.d_model,
-                config.activation,
-                dropout=config.activation_dropout,
+        d_ff = config.d_ff or 4 * config.d_model
+        build = partial(
+            Stack.build,
+            attention=partial(MultiHeadAttention, config.d_model, config.num_heads, dropout=config.attention_dropout),
+            feed_forward=partial(
+                FeedForward, config.d_model, d_ff, config.activation, dropout=config.activation_dropout
             ),
-            partial(LayerNorm, config.d_model, eps=config.norm_eps),
+            norm=partial(LayerNorm, config.d_model, eps=config.norm_eps),
+            norm_first=False,
+            dropout=config.dropout,
         )
-        options = {"norm_first": False, "dropout": config.dropout}
-        self.encoder = Stack.build(config.num_encoder_layers, *parts, decoder=False, **options)
-        self.decoder = Stack.build(config.num_decoder_layers, *parts, decoder=True, **options)
+        self.encoder = build(config.num_encoder_layers, decoder=False)
+        self.decoder = build(config.num_decoder_layers, decoder=True)
         self.head = BARTHead(config)
         init_normal(self, config.init_std)
         if config.tied:
-            self.head.weight = token.weight
-        self.decoder.store_weights_by_input()
+            tie(self, "head.weight", "source_embedding.token.weight")
 
     def embed_source(self, tokens: Tensor) -> Tensor:
         return self.source_embedding(tokens)

@@ -18,24 +18,16 @@ Sources: BERT: Devlin et al. 2018 (arXiv 1810.04805); ALBERT: Lan et al. 2019 (a
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from largemodels.attention import MultiHeadAttention
-from largemodels.blocks import (
-    ACTIVATIONS,
-    Block,
-    FeedForward,
-    LayerNorm,
-    Stack,
-    TokenEmbedding,
-    check_config,
-    check_length,
-    init_normal,
-)
+from largemodels.blocks import ACTIVATIONS, Block, FeedForward, LayerNorm, TokenEmbedding, init_normal, tie
+from largemodels.configs import check_config, check_length
+from largemodels.stacks import Stack
 
 SHARING = ("none", "attention", "feed_forward", "all")
 
@@ -60,7 +52,10 @@ class BERTConfig:
         norm_eps: ε of the norms.
         pad: the token that fills up shorter texts, if it takes no position (RoBERTa): other tokens then count from
             ``pad + 1``, as in the authors' code, and row `pad` of the table is that of the padding.
+        masked_lm: whether there is the head that says which token belongs where; without it the model is a body, whose
+            answer is a vector for each token.
         sentence_pairs: whether there is a pooler and a head that judges a pair of sentences.
+        pooler: whether there is a pooler without that head: `SequenceClassifier` goes on from it.
         tied_head: whether the token embeddings are the weights of the output layer, too.
         dropout: on the embeddings and the sublayers' outputs.
         attention_dropout: on the attention weights.
@@ -81,7 +76,9 @@ class BERTConfig:
     activation: str = "gelu"
     norm_eps: float = 1e-12
     pad: int | None = None
+    masked_lm: bool = True
     sentence_pairs: bool = True
+    pooler: bool = False
     tied_head: bool = True
     dropout: float = 0.1
     attention_dropout: float = 0.1
@@ -99,6 +96,8 @@ class BERTConfig:
                 f"BERTConfig: {self.num_layers} blocks cannot be {self.num_groups} groups of {self.blocks_per_group} "
                 "blocks that take turns"
             )
+        if self.pooler and self.sentence_pairs:
+            raise ValueError("BERTConfig: the head for sentence pairs has a pooler of its own; leave pooler=True out")
         if self.pad is not None and not 0 <= self.pad < self.vocab_size:
             raise ValueError(f"BERTConfig: pad={self.pad} is not in the vocabulary of {self.vocab_size} tokens")
 
@@ -118,7 +117,7 @@ class BERTConfig:
     @classmethod
     def albert_base(cls, **changes) -> Self:
         """ALBERT-base: 12 million parameters. Source: Lan et al. 2019, table 1; activation and no dropout: version 2."""
-        sizes = {"vocab_size": 30000, "d_embedding": 128, "share": "all", "activation": "gelu_new"}
+        sizes: dict[str, Any] = {"vocab_size": 30000, "d_embedding": 128, "share": "all", "activation": "gelu_new"}
         return cls(**sizes | {"dropout": 0.0, "attention_dropout": 0.0} | changes)
 
     @classmethod
@@ -296,16 +295,21 @@ class BERT(nn.Module):
         x = model.encoder(tokens, segments, mask)  # (batch, length, d_model)
         model.head(x[hidden])                      # (number of hidden tokens, vocab_size)
         model.pair_head(x)                         # (batch, 2), 0: the second sentence follows (ALBERT: in this order)
+
+    Heads that the configuration leaves out are None. Without the first one, ``model(tokens)`` gives the vectors x.
     """
 
     def __init__(self, config: BERTConfig):
         super().__init__()
         self.config = config
         self.encoder = BERTEncoder(config)
-        self.head = MaskedLMHead(config)
+        self.head = MaskedLMHead(config) if config.masked_lm else None
         self.pair_head = SentenceHead(config, 2) if config.sentence_pairs else None
-        if config.tied_head:
-            self.head.output.weight = self.encoder.embedding.token.weight
+        self.pooler = nn.Linear(config.d_model, config.d_model) if config.pooler else None
+        if self.pooler is not None:
+            init_normal(self.pooler, config.init_std)
+        if self.head is not None and config.tied_head:
+            tie(self, "head.output.weight", "encoder.embedding.token.weight")
 
     def forward(
         self,
@@ -315,7 +319,7 @@ class BERT(nn.Module):
         *,
         return_weights: bool = False,
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """``(batch, length)`` token ids to masked-LM logits ``(batch, length, vocab_size)``.
+        """``(batch, length)`` token ids to masked-LM logits ``(batch, length, vocab_size)``, or to vectors without that head.
 
         Args:
             tokens: the texts.
@@ -323,10 +327,10 @@ class BERT(nn.Module):
             mask: ``(batch, 1, 1, length)``, True where there is a token, False where there is padding.
             return_weights: also return the attention weights, for each block ``(batch, heads, query, key)``.
         """
-        if not return_weights:
-            return self.head(self.encoder(tokens, segments, mask))
-        x, weights = self.encoder(tokens, segments, mask, return_weights=True)
-        return self.head(x), weights
+        found = self.encoder(tokens, segments, mask, return_weights=return_weights)
+        if self.head is None:
+            return found
+        return (self.head(found[0]), found[1]) if return_weights else self.head(found)
 
 
 class SequenceClassifier(nn.Module):
@@ -339,8 +343,9 @@ class SequenceClassifier(nn.Module):
         super().__init__()
         self.encoder = bert.encoder
         self.head = SentenceHead(bert.config, num_labels, dropout)
-        if bert.pair_head is not None:
-            self.head.pooler = bert.pair_head.pooler
+        pooler = bert.pooler if bert.pair_head is None else bert.pair_head.pooler
+        if pooler is not None:
+            self.head.pooler = pooler
 
     def forward(self, tokens: Tensor, segments: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         return self.head(self.encoder(tokens, segments, mask))

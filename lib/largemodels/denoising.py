@@ -18,12 +18,15 @@ read them; one text is a batch of one.
 Sources: Lewis et al. 2019 (arXiv 1910.13461), section 2.2; Raffel et al. 2020 (arXiv 1910.10683), section 3.1.4.
 """
 
+import itertools
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from largemodels.language import say
 
 HIDDEN, PADDING = -1, -2  # in `origin`: a mask stands here; nothing stands here
 
@@ -48,7 +51,7 @@ class Corrupted(NamedTuple):
     @property
     def mask(self) -> Tensor:
         """Of a batch: which positions of the source hold tokens, ``(batch, 1, 1, length)``, as models take it."""
-        return (self.origin != PADDING)[:, None, None]
+        return (torch.as_tensor(self.origin) != PADDING)[:, None, None]
 
 
 # ----------------------------------------------------------------------------------------------------- BART's five
@@ -67,7 +70,7 @@ def token_masking(
         pad: in a batch, the id that fills up texts after their end.
 
     Raises:
-        ValueError: a rate that is no rate, a text without tokens; in a batch a mask or pad that is no id.
+        ValueError: a rate outside [0, 1], a text without tokens; in a batch a mask or pad that is no id.
     """
     batch = _Batch(tokens, pad)
     hidden = batch.choose(_share(batch.lengths, rate), generator)
@@ -96,8 +99,8 @@ def text_infilling(
 ) -> Corrupted:
     """Put a single `mask` in the place of each of some spans; the target is how many tokens each mask stands for.
 
-    The lengths are drawn from a Poisson distribution until together they reach `rate` of the tokens; what the last one
-    has too much is cut off. A span of length 0 puts in a mask where nothing is missing. Spans never touch, and every way
+    The lengths are drawn from a Poisson distribution until together they reach `rate` of the tokens; the last one is
+    shortened to fit. A span of length 0 puts in a mask where nothing is missing. Spans never touch, and every way
     to place them is as likely as any other. If there is no room to keep all of them apart, the last ones become one:
     at rate 1 a single mask stands for the whole text.
 
@@ -154,7 +157,7 @@ def sentence_permutation(
 
 
 def document_rotation(tokens: Text, generator: torch.Generator, *, pad: int | None = None) -> Corrupted:
-    """Begin with any token, each as likely as any other, and go round; the target is where the text begins.
+    """Begin with any token, each as likely as any other; what stood before it comes last. The target: where the text begins.
 
     Arguments and errors are those of `token_masking`. In a batch the target is ``(batch,)``.
     """
@@ -207,8 +210,13 @@ def span_corruption(
     count = torch.minimum(torch.minimum(count, budget), gaps)  # none where nothing is hidden
     if (most := int(count.max()) + 1) > len(sentinels):
         raise ValueError(
-            f"{most - 1} spans need {most} sentinels, one of them to end the target, but there are {len(sentinels)}; "
-            "give more sentinels, shorten the text, lower the rate or lengthen the spans"
+            say(
+                "{spans} spans need {most} sentinels, one of them to end the target, but there are {count}; "
+                "give more sentinels, shorten the text, lower the rate or lengthen the spans",
+                spans=most - 1,
+                most=most,
+                count=len(sentinels),
+            )
         )
     # Cutting a row of `budget` tokens at count − 1 of its inner borders makes `count` spans.
     cuts = _shuffled(budget - 1, generator) < count[:, None] - 1
@@ -257,8 +265,11 @@ class _Batch:
             self.width = tokens.shape[1]
             self.lengths = torch.full((len(tokens),), self.width) if pad is None else _ends(tokens, pad)
         if len(self.lengths) == 0 or (self.lengths == 0).any():
-            which = f"text {self.lengths.argmin().item()}" if isinstance(tokens, Tensor) and len(tokens) else "the text"
-            raise ValueError(f"{which} has no tokens, so nothing can be done to it; leave it out")
+            if isinstance(tokens, Tensor) and len(tokens):
+                raise ValueError(
+                    f"text {self.lengths.argmin().item()} has no tokens, so nothing can be done to it; leave it out"
+                )
+            raise ValueError(say("the text has no tokens, so nothing can be done to it; leave it out"))
         place = torch.arange(self.width)
         self.valid = place < self.lengths[:, None]
         self.places = torch.where(self.valid, place, PADDING)
@@ -271,17 +282,17 @@ class _Batch:
         """The tokens at the positions `origin`; for hidden ones the mask, or the next of several masks."""
         several = isinstance(masks, Sequence) and not isinstance(masks, str)
         if not isinstance(self.tokens, Tensor):
-            marks = iter(masks) if several else None
+            marks = iter(masks) if several else itertools.repeat(masks)
             places = (place for place in origin[0].tolist() if place != PADDING)
-            return [self.tokens[p] if p >= 0 else next(marks) if several else masks for p in places]
+            return [self.tokens[p] if p >= 0 else next(marks) for p in places]
         found = self.tokens.gather(1, origin.clamp(min=0))
         hidden = origin == HIDDEN
         if hidden.any():
             wrong = [mark for mark in (masks if several else [masks]) if not isinstance(mark, int)]
             if wrong:
                 raise ValueError(f"in a batch a mask is a token id, got {wrong[0]!r}; give the tokenizer's id of it")
-            marks = torch.tensor(masks)
-            found = torch.where(hidden, marks[hidden.cumsum(1).clamp(min=1) - 1] if several else marks, found)
+            ids = torch.tensor(masks)
+            found = torch.where(hidden, ids[hidden.cumsum(1).clamp(min=1) - 1] if several else ids, found)
         padding = origin == PADDING
         if padding.any():
             if self.pad is None:

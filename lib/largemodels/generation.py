@@ -1,29 +1,52 @@
 """Generation: text from a model, one token after the other, by `greedy` choice, by `sample` or by `beam_search`.
 
 All three work with decoder-only models (the prompt is the beginning of the text) and with encoder-decoders (the
-prompt is the token that starts every target, and there is a source to read). They ask two methods of a model:
+prompt is the token that starts every target, and there is a source to read). What they ask of a model is a `Writer`:
 
-    state = model.start(max_length, ...)    an empty memory with room for max_length tokens; an encoder-decoder is
-                                            also given the source and its mask, and reads them here, once
-    logits = model.step(tokens, state)      reads the tokens that come next, (batch, new), and gives the logits of the
-                                            token after the last of them, (batch, vocab_size)
+    state = model.start(max_length, ...)
+    logits = model.step(tokens, state)
 
-The state is a `blocks.DecoderState`: with its caches of keys and values a step costs one position, however long the
+The state is a `stacks.DecoderState`: with its caches of keys and values a step costs one position, however long the
 text has become. Everything runs without gradients and with dropout off; the model is left as it was found.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from largemodels.blocks import DecoderState
+from largemodels.attention import at_least_float32
+from largemodels.stacks import DecoderState, Stack
+
+# When `weights_by_input` saves more time than its copies take.
+FEWEST_TOKENS = 32
+SMALLEST_COPY = 2**21  # numbers, 8 MB; the weights of a smaller model stay in the processor's cache from token to token
+LARGEST_COPY = 2**28  # numbers, 1 GB; for a larger model memory matters more than time
+
+
+class Writer(Protocol):
+    """A model that writes one token after the other: `gpt.GPT`, and every `encoder_decoder.EncoderDecoder`."""
+
+    def start(self, max_length: int, *inputs: Any, **options: Any) -> DecoderState:
+        """An empty memory with room for `max_length` tokens.
+
+        An encoder-decoder is also given the source and its mask, and reads them here, once; others perhaps a mask.
+        """
+        ...
+
+    def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
+        """Reads the tokens that come next, ``(batch, new)``; logits of the token after the last, ``(batch, vocab_size)``."""
+        ...
+
+    def modules(self) -> Iterator[nn.Module]:
+        """All parts of the model, as every `nn.Module` has them."""
+        ...
 
 
 def greedy(
-    model: nn.Module,
+    model: Writer,
     prompt: Tensor | int,
     *,
     source: Tensor | None = None,
@@ -34,7 +57,7 @@ def greedy(
     """Always the most probable next token.
 
     Args:
-        model: has `start` and `step`, as described above.
+        model: the one that writes.
         prompt: token ids ``(batch, length)`` to go on from, or one token that begins every target.
         source: what an encoder-decoder reads, ``(batch, source)``.
         mask: ``(batch, 1, 1, length)``, True where the source (without a source: the prompt) holds a token. Shorter
@@ -53,7 +76,7 @@ def greedy(
 
 
 def sample(
-    model: nn.Module,
+    model: Writer,
     prompt: Tensor | int,
     *,
     source: Tensor | None = None,
@@ -95,6 +118,7 @@ def next_token_probabilities(
         raise ValueError(f"top_k must leave at least 1 token to choose from, got {top_k}; None leaves all")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must be a probability in (0, 1], got {top_p}; 1 leaves all tokens")
+    logits = at_least_float32(logits)  # else the probabilities of a large vocabulary do not sum to 1
     if temperature == 0:
         return nn.functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
     logits = logits / temperature
@@ -142,7 +166,7 @@ class BeamSearch(NamedTuple):
 
 
 def beam_search(
-    model: nn.Module,
+    model: Writer,
     prompt: Tensor | int,
     *,
     source: Tensor | None = None,
@@ -165,17 +189,17 @@ def beam_search(
     """
     if beams < 1:
         raise ValueError(f"a beam search needs at least one beam, got beams={beams}")
-    with _evaluating(model):
+    with _generating(model, max_new_tokens):
         prompt, state = _start(model, prompt, source, mask, max_new_tokens)
         batch, device = len(prompt), prompt.device
-        logits = model.step(prompt, state)
+        logits = model.step(prompt, state)  # (batch, vocab_size)
         vocab_size = logits.shape[-1]
         if vocab_size < 2:
             raise ValueError("a vocabulary of one token leaves nothing to search")
         state.repeat(beams)
-        logits = logits.repeat_interleave(beams, dim=0)
+        logits = logits.repeat_interleave(beams, dim=0)  # (batch·beams, vocab_size)
 
-        first_row = torch.arange(0, batch * beams, beams, device=device)[:, None]
+        first_row = torch.arange(0, batch * beams, beams, device=device)[:, None]  # (batch, 1)
         # All beams begin as the same text: only the first counts, or all would stay the same.
         running_score = torch.full((batch, beams), -torch.inf, device=device)
         running_score[:, 0] = 0.0
@@ -187,17 +211,18 @@ def beam_search(
         steps = []
 
         for length in range(1, max_new_tokens + 1):
-            score = running_score.unsqueeze(-1) + logits.float().log_softmax(dim=-1).view(batch, beams, vocab_size)
+            log_probability = at_least_float32(logits).log_softmax(dim=-1).view(batch, beams, vocab_size)
+            score = running_score.unsqueeze(-1) + log_probability  # (batch, beams, vocab_size)
             # Twice as many as there are beams: even if half of them end, enough go on.
-            score, index = score.flatten(1).topk(2 * beams)
+            score, index = score.flatten(1).topk(2 * beams)  # (batch, 2·beams)
             parent, token = index // vocab_size, index % vocab_size
             text = torch.cat([_take(running, parent), token.unsqueeze(-1)], dim=-1)  # (batch, 2·beams, length)
 
             ends = token == eos if eos is not None else torch.zeros_like(token, dtype=torch.bool)
-            running_score, kept = score.masked_fill(ends, -torch.inf).topk(beams)
+            running_score, kept = score.masked_fill(ends, -torch.inf).topk(beams)  # (batch, beams)
             steps.append(BeamStep(parent, token, score, kept))
 
-            # Texts that end enter the list of the best, unless they were only candidates in reserve.
+            # Texts that end enter the list of the best, if they are among the first `beams` candidates.
             if length == max_new_tokens:
                 ends = torch.ones_like(ends)
             new_score = (score / length**length_penalty)[:, :beams].masked_fill(~ends[:, :beams] | done, -torch.inf)
@@ -224,7 +249,7 @@ def _take(texts: Tensor, index: Tensor) -> Tensor:
 
 
 def _generate(
-    model: nn.Module,
+    model: Writer,
     prompt: Tensor | int,
     source: Tensor | None,
     mask: Tensor | None,
@@ -233,24 +258,24 @@ def _generate(
     choose: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Step by step, `choose` turns logits ``(batch, vocab_size)`` into the next tokens ``(batch,)``."""
-    with _evaluating(model):
+    with _generating(model, max_new_tokens):
         tokens, state = _start(model, prompt, source, mask, max_new_tokens)
         ended = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
         new = []
         for _ in range(max_new_tokens):
-            chosen = choose(model.step(tokens, state))
+            chosen = choose(model.step(tokens, state))  # (batch, vocab_size) to (batch,)
             if eos is not None:
                 chosen = chosen.masked_fill(ended, eos)
                 ended |= chosen == eos
             new.append(chosen)
             if eos is not None and ended.all():
                 break
-            tokens = chosen[:, None]
-    return torch.stack(new, dim=1)
+            tokens = chosen[:, None]  # (batch, 1)
+    return torch.stack(new, dim=1)  # (batch, new)
 
 
 def _start(
-    model: nn.Module, prompt: Tensor | int, source: Tensor | None, mask: Tensor | None, max_new_tokens: int
+    model: Writer, prompt: Tensor | int, source: Tensor | None, mask: Tensor | None, max_new_tokens: int
 ) -> tuple[Tensor, DecoderState]:
     """Check the arguments; the prompt as a tensor, and the model's state before it."""
     if max_new_tokens < 1:
@@ -281,18 +306,55 @@ def _start(
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Dropout off, and afterwards each part of the model in the mode that it had.
+def _generating(model: Writer, max_new_tokens: int) -> Iterator[None]:
+    """Dropout off, weights in the order that is fastest for one row, and afterwards each part of the model as it was.
 
-    Inside, torch keeps no books for gradients at all. Tensors that are made there may never enter a backward pass:
-    what is to be returned is made, or copied, outside.
+    Inside, torch records nothing for gradients. Tensors that are made there can never be part of a backward pass: what
+    is to be returned is made, or copied, outside.
     """
-    training = [module for module in model.modules() if module.training]
+    modules = list(model.modules())
+    training = [module for module in modules if module.training]
     for module in training:
         module.training = False
     try:
-        with torch.inference_mode():
+        with weights_by_input(_worth_a_copy(modules, max_new_tokens)), torch.inference_mode():
             yield
     finally:
         for module in training:
             module.training = True
+
+
+@contextmanager
+def weights_by_input(layers: Iterable[nn.Linear]) -> Iterator[None]:
+    """While a ``with`` block runs, the layers' weights ``(out, in)`` lie in memory as (in, out).
+
+    A model writes one token at a time, and one row times a matrix takes the time of reading the matrix: on a CPU that
+    is faster in this order, unless the row is longer than what comes out. (With many rows, as in training, the order
+    does not matter.) The numbers are the same. They are copied, once for all tokens that are to come; the model's own
+    parameters are not changed, and are put back at the end of the block, after an error, too.
+    """
+    own = [(layer, layer.weight) for layer in layers]
+    try:
+        for layer, weight in own:
+            layer.weight = nn.Parameter(weight.detach().T.contiguous().T, requires_grad=False)
+        yield
+    finally:
+        for layer, weight in own:
+            layer.weight = weight
+
+
+def _worth_a_copy(modules: list[nn.Module], max_new_tokens: int) -> list[nn.Linear]:
+    """The layers that `weights_by_input` is to lay anew: all that gain and are read for each token, or none."""
+    if max_new_tokens < FEWEST_TOKENS:
+        return []
+    encoders = [one for one in modules if isinstance(one, Stack) and not all(block.causal for block in one.blocks)]
+    read_once = {part for encoder in encoders for part in encoder.modules()}
+    layers = [one for one in modules if isinstance(one, nn.Linear) and one not in read_once and _gains_by_input(one)]
+    return layers if SMALLEST_COPY <= sum(layer.weight.numel() for layer in layers) <= LARGEST_COPY else []
+
+
+def _gains_by_input(layer: nn.Linear) -> bool:
+    weight = layer.weight
+    # A weight that someone has pruned, quantised or distributed is no plain parameter, and managed by others.
+    plain = type(weight) is nn.Parameter and weight.device.type == "cpu" and weight.dtype == torch.float32
+    return plain and weight.shape[0] >= weight.shape[1]

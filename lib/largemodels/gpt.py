@@ -17,25 +17,17 @@ Learners*; GPT-3: Brown et al. 2020 (arXiv 2005.14165).
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from largemodels.attention import MultiHeadAttention
-from largemodels.blocks import (
-    Block,
-    DecoderState,
-    FeedForward,
-    LayerNorm,
-    Stack,
-    TokenEmbedding,
-    check_config,
-    check_length,
-    init_normal,
-)
+from largemodels.attention import MultiHeadAttention, check_model_mask
+from largemodels.blocks import Block, FeedForward, LayerNorm, TokenEmbedding, init_normal, tie
+from largemodels.configs import check_config, check_length
 from largemodels.positions import Position, position_scheme
+from largemodels.stacks import DecoderState, Stack
 
 
 @dataclass(frozen=True)
@@ -58,7 +50,8 @@ class GPTConfig:
         tied_head: whether the token embeddings are the weights of the output layer, too.
         dropout: on the embeddings and the sublayers' outputs.
         attention_dropout: on the attention weights.
-        init_std: standard deviation of the initial weights; None leaves torch's own initialisation.
+        init_std: standard deviation of the initial weights, learned positions included; None leaves each layer's own
+            initialisation.
         scaled_init: whether projections into the residual stream start smaller, divided by √(2·num_layers).
     """
 
@@ -116,7 +109,12 @@ class GPTConfig:
         reproduction.
         """
         num_layers, d_model, num_heads = _size(size, GPT3_SIZES)
-        sizes = {"vocab_size": 50257, "num_layers": num_layers, "d_model": d_model, "num_heads": num_heads}
+        sizes: dict[str, Any] = {
+            "vocab_size": 50257,
+            "num_layers": num_layers,
+            "d_model": d_model,
+            "num_heads": num_heads,
+        }
         return cls(**sizes | {"max_length": 2048, "bands": (None, 256)} | changes)
 
 
@@ -147,7 +145,8 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = TokenEmbedding(config.vocab_size, config.d_model)
-        self.positions = position_scheme(config.positions, config.d_model, config.num_heads, config.max_length)
+        std = {"std": config.init_std} if config.positions == "learned" and config.init_std is not None else {}
+        self.positions = position_scheme(config.positions, config.d_model, config.num_heads, config.max_length, **std)
         norm = partial(LayerNorm, config.d_model, eps=config.norm_eps)
         self.stack = Stack(
             [self._block(layer, norm) for layer in range(config.num_layers)],
@@ -159,8 +158,7 @@ class GPT(nn.Module):
         if config.scaled_init:
             self._shrink_residual_projections()
         if config.tied_head:
-            self.head.weight = self.embedding.weight
-        self.stack.store_weights_by_input()
+            tie(self, "head.weight", "embedding.weight")
 
     def _block(self, layer: int, norm: partial) -> Block:
         config = self.config
@@ -173,7 +171,7 @@ class GPT(nn.Module):
             scale=scale / (layer + 1) if config.scale_by_layer else scale,
             dropout=config.attention_dropout,
             # A scheme that is added to the embeddings has nothing to say to the attention.
-            position=self.positions if type(self.positions).add is Position.add else None,
+            position=None if self._adds_positions else self.positions,
         )
         return Block(
             attention,
@@ -203,7 +201,7 @@ class GPT(nn.Module):
                 counted from the first token. Padding *after* the text needs no mask: no earlier position sees it.
             return_weights: also return the attention weights, for each block ``(batch, heads, query, key)``.
         """
-        x = self._embed(tokens, 0, mask)
+        x = self._embed(tokens, mask)
         if not return_weights:
             return self.head(self.stack(x, mask=mask))
         x, weights, _ = self.stack(x, mask=mask, return_weights=True)
@@ -212,24 +210,41 @@ class GPT(nn.Module):
     def start(self, max_length: int, mask: Tensor | None = None) -> DecoderState:
         """An empty state with room for `max_length` tokens; `mask` tells which of the first ones are padding."""
         check_length(max_length, self.config.max_length if self.config.positions == "learned" else None)
-        return self.stack.start(max_length, mask=mask)
+        state = self.stack.start(max_length, mask=mask)
+        if self._adds_positions:
+            state.encoding = self._encoding(max_length, state.mask)
+        return state
 
     def step(self, tokens: Tensor, state: DecoderState) -> Tensor:
         """Read the tokens that come next, ``(batch, new)``; return the logits after the last, ``(batch, vocab_size)``."""
-        x = self._embed(tokens, state.length, state.mask)
+        x = self.embedding(tokens)
+        if state.encoding is not None:
+            x = x + state.encoding[..., state.length : state.length + tokens.shape[1], :]
         return self.head(self.stack(x, state=state)[:, -1])
 
-    def _embed(self, tokens: Tensor, start: int, mask: Tensor | None) -> Tensor:
-        """Token embeddings with their positions, `start` being the position of the first."""
+    def _embed(self, tokens: Tensor, mask: Tensor | None) -> Tensor:
+        """Token embeddings with their positions."""
         x = self.embedding(tokens)
         if mask is None:
-            x = self.positions.add(x, start)
-        else:
-            if mask.dim() != 4:
-                raise ValueError(f"mask must have the shape (batch, 1, 1, length), got {tuple(mask.shape)}")
-            # Each text counts from its own first token, so each has its own rows of the table of positions.
-            end = start + tokens.shape[1]
-            table = self.positions.add(x.new_zeros(1, end, x.shape[-1]))[0]
-            padding = mask[:, 0, 0].int().argmax(dim=-1)  # how many positions before the first True
-            x = x + table[(torch.arange(start, end, device=x.device) - padding[:, None]).clamp(min=0)]
+            x = self.positions.add(x)
+        elif self._adds_positions:
+            x = x + self._encoding(tokens.shape[1], mask)
         return F.dropout(x, self.config.dropout) if self.training else x
+
+    @property
+    def _adds_positions(self) -> bool:
+        return type(self.positions).add is not Position.add
+
+    def _encoding(self, length: int, mask: Tensor | None) -> Tensor:
+        """What is added to the embeddings of the first `length` positions: ``(length, d_model)``.
+
+        With a mask ``(batch, length, d_model)``: each text counts from its own first token.
+        """
+        table = self.positions.add(self.embedding.weight.new_zeros(1, length, self.config.d_model))[0]
+        if mask is None:
+            return table
+        check_model_mask("mask", mask)
+        if mask.shape[1:3] != (1, 1):
+            raise ValueError(f"mask must have the shape (batch, 1, 1, length), got {tuple(mask.shape)}")
+        padding = mask[:, 0, 0].int().argmax(dim=-1)  # how many positions before the first True
+        return table[(torch.arange(length, device=table.device) - padding[:, None]).clamp(min=0)]

@@ -4,8 +4,8 @@
 earlier layer writes into each position which token stands before it, and a head of a later layer looks for the
 position before which its own token stands.
 
-`induction_score` and `previous_token_score` find such heads by what they attend to, `without_head` takes one away to
-see what it was good for. Source: Olsson et al. 2022 (arXiv 2209.11895), *In-context Learning and Induction Heads*.
+`induction_score` and `previous_token_score` find such heads by what they attend to, `without_head` removes one to
+show what it did. Source: Olsson et al. 2022 (arXiv 2209.11895), *In-context Learning and Induction Heads*.
 """
 
 import copy
@@ -63,7 +63,7 @@ def previous_token_score(weights: Tensor, positions: Tensor | None = None) -> Te
 
 
 def without_head(model: GPT, layer: int, head: int) -> GPT:
-    """A copy of the model in which one head says nothing: the columns of W^O that read the head are 0.
+    """A copy of the model in which one head adds nothing: the columns of W^O that read the head are 0.
 
     Layers and heads count from 0.
 

@@ -13,20 +13,21 @@ dynamic masking: Liu et al. 2019 (arXiv 1907.11692), section 4.1; sentence order
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from largemodels.batching import IGNORE
+from largemodels.attention import at_least_float32
+from largemodels.losses import IGNORE, cross_entropy
 from largemodels.masks import padding_mask
 from largemodels.tokenizers import Tokenizer
-from largemodels.training import cross_entropy
 
 # ------------------------------------------------------------------------------------------------------- which tokens
 
 
 class Masking:
-    """``inputs, targets = masking(tokens, generator)``: hide some of the tokens, anew in each call.
+    """``inputs, targets = masking(tokens, generator)``: hide some of the tokens, others in each call.
 
     In each text the selected share is exact, `rate` of its tokens that are not special (to the nearest whole number, and
     at least one); in a call the shares of what happens to the selected tokens are exact, too.
@@ -54,13 +55,13 @@ class Masking:
             raise ValueError(f"the three shares must not be negative and must sum to 1, got {shares}")
         self.rate, self.shares, self.whole_words, self.mask = rate, shares, whole_words, tokenizer.id(mask)
         self.maskable = torch.tensor([token not in tokenizer.special for token in tokenizer.tokens])  # (vocab_size,)
-        self.begins_word = torch.tensor(word_beginnings(tokenizer.tokens))
+        self.begins_word = torch.tensor(tokenizer.begins_word())
 
     def __call__(self, tokens: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """``(batch, length)`` token ids to what the model reads and, at the selected tokens, what it is to predict."""
         self._check(tokens)
-        selected = self.select(tokens, generator)
-        new = tokens[selected]
+        selected = self.select(tokens, generator)  # (batch, length)
+        new = tokens[selected]  # (number of selected tokens,)
         order = torch.randperm(len(new), generator=generator)
         masked = round(self.shares[0] * len(new))
         exchanged = round((self.shares[0] + self.shares[1]) * len(new))
@@ -79,7 +80,7 @@ class Masking:
     def select(self, tokens: Tensor, generator: torch.Generator) -> Tensor:
         """``(batch, length)``, True where a token is selected."""
         maskable = self.maskable[tokens]
-        budget = (self.rate * maskable.sum(1, keepdim=True)).round().clamp(min=1)
+        budget = (self.rate * maskable.sum(1, keepdim=True)).round().clamp(min=1)  # (batch, 1)
         # The words in random order, each with all its tokens; special tokens come last.
         words = self._words(tokens)
         lots = torch.rand(tokens.shape, generator=generator).gather(1, words)
@@ -97,7 +98,7 @@ class Masking:
         return (self.begins_word[tokens] | special | after_special).cumsum(1) - 1
 
     def _any_tokens(self, count: int, generator: torch.Generator) -> Tensor:
-        """Tokens drawn from the vocabulary without the special ones; now and then the right one is among them."""
+        """Tokens drawn from the vocabulary without the special ones; sometimes the right one is among them."""
         ids = self.maskable.nonzero().flatten()
         return ids[torch.randint(len(ids), (count,), generator=generator)]
 
@@ -117,13 +118,6 @@ class Masking:
             )
 
 
-def word_beginnings(tokens: Sequence[str]) -> list[bool]:
-    """Which tokens begin a word: in WordPiece those without "##", in byte-level BPE those with "Ġ" or with no letter."""
-    if any(token[:2] == "##" and token[2:].isalpha() for token in tokens):
-        return [not token.startswith("##") for token in tokens]
-    return [token[0] in "ĠĊ" or not token[0].isalpha() for token in tokens]
-
-
 # -------------------------------------------------------------------------------------------------------- which pairs
 
 Text = list[int]  # token ids
@@ -131,6 +125,8 @@ Text = list[int]  # token ids
 
 class SentencePairs:
     """``pairs, labels = sentence_pairs(count, length, generator)``: pairs of texts to judge; in half of them label 1.
+
+    Exactly half of an even number; of an odd number one more or one less than the rest, each as likely.
 
     A place between two sentences of a document is drawn, every place being as likely as any other. The first text ends
     there, the second one begins there. If the label is 1,
@@ -159,7 +155,9 @@ class SentencePairs:
 
     def __call__(self, count: int, length: int, generator: torch.Generator) -> tuple[list[tuple[Text, Text]], Tensor]:
         """`count` pairs, of at most `length` tokens together; what is farthest from the place is cut off."""
-        labels = (torch.randperm(count, generator=generator) % 2).tolist()
+        # 0, 1, 0, 1, … in random order; an odd number has one 0 more, or in half of the calls one 1 more.
+        swapped = int(torch.randint(2, (), generator=generator)) if count % 2 else 0
+        labels = ((torch.randperm(count, generator=generator) + swapped) % 2).tolist()
         places = self.places[torch.randint(len(self.places), (count,), generator=generator)].tolist()
         pairs = []
         for label, (i, place) in zip(labels, places, strict=True):
@@ -211,22 +209,36 @@ def pack(texts: Sequence[Text | tuple[Text, Text]], tokenizer: Tokenizer, length
 # ---------------------------------------------------------------------------------------------------------- the loss
 
 
-def pretraining_loss(model: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+class PretrainingLoss:
     """For `training.train`: the mean loss of a selected token, plus that of a pair where the batch has pairs.
 
-    The head is asked about the selected tokens only: with 15 % of them, most of the work at the vocabulary is saved.
+    ``pretraining_loss(model, batch)`` gives the loss times the number of selected tokens, and that number. The head is
+    asked about the selected tokens only: with 15 % of them, most of the work at the vocabulary is saved.
 
-    Args:
-        model: a `bert.BERT`.
-        batch: inputs, segments, targets ``(batch, length)``, mask ``(batch, 1, 1, length)``, and perhaps pairs
-            ``(batch,)``, the labels of `SentencePairs`.
+    A batch is a dictionary of inputs, segments, targets ``(batch, length)``, mask ``(batch, 1, 1, length)``, and
+    perhaps pairs ``(batch,)``, the labels of `SentencePairs`.
 
-    Returns:
-        The loss times the number of selected tokens, and that number.
+    The two means have different denominators, and what is returned has one. So a pair counts as many times as there are
+    selected tokens for each pair, *in the whole batch*: `prepare` writes this number beside every row before the batch
+    is divided (among processes, say), and the parts then add up to the whole.
     """
-    x = model.encoder(batch["inputs"], batch["segments"], batch["mask"])
-    selected = batch["targets"] != IGNORE
-    total, count = cross_entropy(model.head(x[selected]), batch["targets"][selected])
-    if "pairs" in batch:
-        total = total + count * nn.functional.cross_entropy(model.pair_head(x), batch["pairs"])
-    return total, count
+
+    def prepare(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The batch with ``pair_weight``, ``(batch,)``: the number of selected tokens / the number of pairs."""
+        if "pairs" not in batch:
+            return batch
+        per_pair = (batch["targets"] != IGNORE).sum() / len(batch["pairs"])
+        return batch | {"pair_weight": per_pair.repeat(len(batch["pairs"]))}
+
+    def __call__(self, model: Any, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        x = model.encoder(batch["inputs"], batch["segments"], batch["mask"])
+        selected = batch["targets"] != IGNORE
+        total, count = cross_entropy(model.head(x[selected]), batch["targets"][selected])
+        if "pairs" in batch:
+            weight = (batch if "pair_weight" in batch else self.prepare(batch))["pair_weight"]
+            logits = at_least_float32(model.pair_head(x))
+            total = total + (weight * nn.functional.cross_entropy(logits, batch["pairs"], reduction="none")).sum()
+        return total, count
+
+
+pretraining_loss = PretrainingLoss()

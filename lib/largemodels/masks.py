@@ -1,8 +1,8 @@
 """Masks: who may attend to whom. Boolean, **True = may attend**, broadcastable to ``(batch, heads, query, key)``.
 
-Two masks are combined with ``&``: a key is visible where both allow it. What a mask means for a whole model is told by
-`reachable`, how far information travels through a stack of layers, and checked by `influence` and `leaks`, which ask
-the gradients of any function where its information really comes from.
+Two masks are combined with ``&``: a key is visible where both allow it. What a mask means for a whole model, `reachable`
+computes: how far information travels through a stack of layers. `influence` and `leaks` check it: the gradients of any
+function show where its information really comes from.
 """
 
 from collections.abc import Callable
@@ -11,41 +11,45 @@ import torch
 from torch import Tensor
 
 
-def causal_mask(n: int) -> Tensor:
+def causal_mask(n: int, *, device: torch.device | str | None = None) -> Tensor:
     """``(n, n)``: query i sees keys 0 … i, itself included."""
-    return torch.ones(_length(n), n, dtype=torch.bool).tril()
+    return torch.ones(_length(n), n, dtype=torch.bool, device=device).tril()
 
 
-def padding_mask(lengths: Tensor, n: int) -> Tensor:
-    """``(batch, 1, 1, n)``: every query of sentence b sees its first ``lengths[b]`` keys, and none of the padding."""
-    lengths = torch.as_tensor(lengths)
+def padding_mask(lengths: Tensor, n: int, *, device: torch.device | str | None = None) -> Tensor:
+    """``(batch, 1, 1, n)``: every query of sentence b sees its first ``lengths[b]`` keys, and none of the padding.
+
+    It is made where the lengths are, unless a device is given.
+    """
+    lengths = torch.as_tensor(lengths, device=device)
     if lengths.dim() != 1 or lengths.is_floating_point():
         raise ValueError(f"lengths must be one integer per sentence, got {lengths.dtype}, shape {tuple(lengths.shape)}")
     if lengths.numel() and (lengths.min() < 0 or lengths.max() > _length(n)):
         raise ValueError(f"lengths must lie between 0 and n={n}, got {lengths.tolist()}")
-    return (torch.arange(n, device=lengths.device) < lengths[:, None])[:, None, None, :]
+    mask = torch.arange(n, device=lengths.device) < lengths[:, None]  # (n,) < (batch, 1) gives (batch, n)
+    return mask[:, None, None, :]
 
 
-def prefix_mask(prefix: int, n: int) -> Tensor:
+def prefix_mask(prefix: int, n: int, *, device: torch.device | str | None = None) -> Tensor:
     """``(n, n)``: the first `prefix` positions see each other freely, every later one sees them and its own past.
 
     Source: Raffel et al. 2020 (arXiv 1910.10683), section 3.2.1, *prefix LM*.
     """
     if not 0 <= prefix <= n:
         raise ValueError(f"the prefix must be between 0 and n={n} positions long, got {prefix}")
-    mask = causal_mask(n)
-    mask[:, :prefix] = True
+    mask = causal_mask(n, device=device)
+    mask[:, :prefix] = True  # all queries, the keys of the prefix
     return mask
 
 
-def banded_causal_mask(n: int, width: int) -> Tensor:
+def banded_causal_mask(n: int, width: int, *, device: torch.device | str | None = None) -> Tensor:
     """``(n, n)``: query i sees the last `width` keys up to itself, i − width + 1 … i.
 
     Source: Child et al. 2019 (arXiv 1904.10509), used by every second layer of GPT-3 (arXiv 2005.14165, section 2.1).
     """
     if width < 1:
         raise ValueError(f"a band needs a width of at least 1, so that a query sees itself, got {width}")
-    return causal_mask(n).triu(1 - width)
+    return causal_mask(n, device=device).triu(1 - width)
 
 
 def reachable(mask: Tensor, layers: int) -> Tensor:
@@ -60,7 +64,7 @@ def reachable(mask: Tensor, layers: int) -> Tensor:
         )
     if layers < 0:
         raise ValueError(f"a stack has 0 or more layers, got {layers}")
-    step = mask.float()  # counts of paths, cut back to 0 and 1 at every layer, since matrix products know no booleans
+    step = mask.float()  # numbers of paths, set back to 0 or 1 after every layer: torch multiplies no boolean matrices
     reached = torch.eye(mask.shape[-1], device=mask.device).expand_as(step)
     for _ in range(layers):
         reached = ((step @ reached) > 0).float()
@@ -104,12 +108,12 @@ def leaks(function: Callable[[Tensor], Tensor], x: Tensor, mask: Tensor, *, tole
     """``(..., query, key)``: True where information flows from input j to output i although `mask` forbids it.
 
     A model masked by −∞ has gradients of exactly 0 there. `tolerance` is for one whose gradients cancel only up to
-    rounding. NaN counts as a leak: nobody knows what is in it.
+    rounding. NaN counts as a leak: what went into it is unknown.
 
     Args:
         function, x: see `influence`.
         mask: who may depend on whom, ``(query, key)`` or broadcastable to ``(batch, query, key)``; for a stack of
-            layers this is `reachable`. Masks with an axis for heads, ``(batch, 1, query, key)``, are welcome. In
+            layers this is `reachable`. Masks with an axis for heads, ``(batch, 1, query, key)``, are accepted. In
             self-attention the diagonal is True: an output depends on its own input at least through its query.
         tolerance: the largest size of a gradient that passes for 0.
     """

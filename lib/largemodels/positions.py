@@ -1,4 +1,4 @@
-"""Positions: attention alone sees a set of words; here are eight ways to tell it their order, behind one interface.
+"""Positions: attention alone sees a set of words; here are seven ways to tell it their order, behind one interface.
 
 Position can enter attention in four places, and each is one method of `Position`:
 
@@ -19,12 +19,14 @@ queries are always the *last* positions of the keys, so that one new query works
 import itertools
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from largemodels.attention import scaled_dot_product_attention
+from largemodels.attention import at_least_float32, attention_weights, scaled_dot_product_attention
+from largemodels.language import say
 
 
 class Position(nn.Module):
@@ -77,8 +79,8 @@ def sinusoidal_encoding(
     """
     if n < 1:
         raise ValueError(f"an encoding needs at least 1 position, got n={n}")
-    angle = _angles(n, d, start, base)
-    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2).to(dtype)
+    angle = _angles(n, d, start, base)  # (n, d/2)
+    return torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2).to(dtype)  # (n, d/2, 2) to (n, d)
 
 
 class Sinusoidal(Position):
@@ -90,8 +92,7 @@ class Sinusoidal(Position):
         self.d_model, self.base = d_model, base
 
     def add(self, x: Tensor, start: int = 0) -> Tensor:
-        encoding = sinusoidal_encoding(x.shape[-2], self.d_model, start=start, base=self.base, dtype=x.dtype)
-        return x + encoding.to(x.device)
+        return x + kept_sinusoids(start, x.shape[-2], self.d_model, self.base, x.dtype, like=x)
 
 
 class Learned(Position):
@@ -111,10 +112,14 @@ class Learned(Position):
         end, max_length = start + x.shape[-2], self.weight.shape[0]
         if end > max_length:
             raise ValueError(
-                f"this sequence needs {end} positions, but only {max_length} were learned; shorten it, build the "
-                "model with a larger max_length, or choose a scheme without a limit"
+                say(
+                    "this sequence needs {count} positions, but only {most} were learned; shorten it, build the "
+                    "model with a larger max_length, or choose a scheme without a limit",
+                    count=end,
+                    most=max_length,
+                )
             )
-        return x + self.weight[start:end]
+        return x + self.weight[start:end]  # (batch, length, d_model) + (length, d_model)
 
 
 def runge_kutta(
@@ -150,10 +155,10 @@ class FLOATER(Position):
     adjoint method to save memory. Each position costs four evaluations of h, one after the other; with the default
     step of 0.25 the untrained path is off by less than 0.005 after 128 positions, in numbers of order 1.
 
-    h starts as dp/dt = S·tanh(p) with an antisymmetric S, which turns p and can neither shrink nor blow it up: Σ log
-    cosh pᵢ stays the same for ever, since its derivative is tanh(p)·S·tanh(p) = 0. (The start is ours: from it, with
-    delta 0.5, the small model of chapter 3 learned to look a fixed distance back with five seeds of five, from torch's
-    usual one with one of five.)
+    h starts as dp/dt = S·tanh(p) with an antisymmetric S, which turns p and makes it neither vanish nor grow: Σ log
+    cosh pᵢ is constant, since its derivative is tanh(p)·S·tanh(p) = 0. (This start is our own choice. With it, and with
+    delta 0.5, the small model of chapter 3 learned to look a fixed distance back with five seeds of five; with torch's
+    usual start, with one of five.)
 
     Args:
         d_model: width of the encoding, and of h's hidden layer.
@@ -177,12 +182,13 @@ class FLOATER(Position):
             self.outer.bias.zero_()
 
     def dynamics(self, t: float, p: Tensor) -> Tensor:
-        """h(t, p; θ): how fast and in which direction the encoding moves at time t. (d_model,) to (d_model,)."""
+        """h(t, p; θ): how fast and in which direction the encoding moves at time t. (..., d_model) to (..., d_model)."""
         return self.outer(torch.tanh(self.inner(p) + t * self.time))
 
     def encoding(self, n: int) -> Tensor:
         """``(n, d_model)``: the path at the first `n` positions."""
-        return runge_kutta(self.dynamics, self.initial, [i * self.delta for i in range(n)], self.substeps)
+        times = [i * self.delta for i in range(n)]
+        return runge_kutta(self.dynamics, self.initial[None], times, self.substeps)[:, 0]
 
     def add(self, x: Tensor, start: int = 0) -> Tensor:
         return x + self.encoding(start + x.shape[-2])[start:]
@@ -207,10 +213,10 @@ class RoPE(Position):
     def rotate(self, x: Tensor, start: int = 0) -> Tensor:
         if x.shape[-1] != self.d_head:
             raise ValueError(f"these rotations turn heads of width {self.d_head}, got {x.shape[-1]}")
-        angle = _angles(x.shape[-2], self.d_head, start, self.base)  # (length, d_head/2)
-        cos, sin = angle.cos().to(x), angle.sin().to(x)
-        even, odd = x[..., 0::2], x[..., 1::2]
-        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+        cos, sin = _turns(start, x.shape[-2], self.d_head, self.base, like=x)  # each (length, d_head/2)
+        even, odd = x[..., 0::2], x[..., 1::2]  # each (batch, heads, length, d_head/2)
+        turned = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)  # (…, d_head/2, 2)
+        return turned.flatten(-2)
 
 
 # ---------------------------------------------------------------------------------------------- added to the scores
@@ -228,14 +234,13 @@ def t5_bucket(
     """
     if bidirectional:
         num_buckets //= 2
-        side, steps = num_buckets * (distance > 0).long(), distance.abs()
-    else:
-        side, steps = 0, (-distance).clamp(min=0)
+    steps = distance.abs() if bidirectional else (-distance).clamp(min=0)
     exact = num_buckets // 2
     # float32 and this order of operations, as in the authors' code, so that the borders fall where theirs do.
     octaves = torch.log(steps.clamp(min=1).float() / exact) / math.log(max_distance / exact)
     far = (exact + (octaves * (num_buckets - exact)).long()).clamp(max=num_buckets - 1)
-    return side + torch.where(steps < exact, steps, far)
+    bucket = torch.where(steps < exact, steps, far)  # (query, key)
+    return bucket + num_buckets * (distance > 0) if bidirectional else bucket
 
 
 class T5Buckets(Position):
@@ -286,12 +291,25 @@ class ALiBi(Position):
     Source: Press, Smith & Lewis 2021 (arXiv 2108.12409), section 3.
     """
 
+    place: Tensor
+
     def __init__(self, num_heads: int):
         super().__init__()
-        self.register_buffer("slopes", alibi_slopes(num_heads), persistent=False)
+        alibi_slopes(num_heads)  # an error for a wrong number
+        self.num_heads = num_heads
+        # Empty: it moves with the model from device to device, and the bias is made where it is.
+        self.register_buffer("place", torch.empty(0), persistent=False)
+
+    @property
+    def slopes(self) -> Tensor:
+        """``(num_heads,)``"""
+        return -_penalties(1, 1, self.num_heads, like=at_least_float32(self.place)).flatten()
 
     def bias(self, num_queries: int, num_keys: int) -> Tensor:
-        return -self.slopes[:, None, None] * _distance(num_queries, num_keys, self.slopes.device).abs()
+        if num_queries == 1 and num_keys > 0:  # a token of generation: distances num_keys − 1, …, 1, 0
+            penalties = _penalties(0, num_keys, self.num_heads, like=at_least_float32(self.place))
+            return penalties.flip(-2).transpose(-2, -1)
+        return -self.slopes[:, None, None] * _distance(num_queries, num_keys, self.place.device).abs()
 
 
 # ------------------------------------------------------------------------------ added to the scores and the values
@@ -339,19 +357,11 @@ class Shaw(Position):
         scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
         by_row = query @ self.key_vectors.T * scale  # (..., query, 2·max_distance + 1)
         own = by_row.gather(-1, row)
-        output, weights = super().attend(
-            query,
-            key,
-            value,
-            mask,
-            bias=own if bias is None else own + bias,
-            scale=scale,
-            dropout=dropout,
-            return_weights=True,
-            **options,
-        )
-        summed = torch.zeros_like(by_row).scatter_add(-1, row, weights)
-        output = output + F.dropout(summed, dropout) @ self.value_vectors
+        bias = own if bias is None else own + bias
+        weights = attention_weights(query, key, mask, bias=bias, scale=scale, **options)
+        used = F.dropout(weights, dropout)  # a weight that is dropped reads neither the value nor the distance's vector
+        summed = torch.zeros_like(by_row).scatter_add(-1, row, used)
+        output = used @ value + summed @ self.value_vectors
         return (output, weights) if return_weights else output
 
 
@@ -377,6 +387,52 @@ def position_scheme(name: str, d_model: int, num_heads: int, max_length: int, **
     if name not in SCHEMES:
         raise ValueError(f"no position scheme is called {name!r}; choose one of {', '.join(SCHEMES)}")
     return SCHEMES[name](d_model, num_heads, max_length, **settings)
+
+
+LONGEST_KEPT = 2**13  # positions; longer tables are seldom needed, and are made anew each time
+
+
+def kept(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """``make(start, n, *settings)`` as numbers that are made once for all models, and lie on the device that wants them.
+
+    For what depends on the positions alone, and on nothing that is learned: there is nothing to keep up to date, to
+    save or to load. `make` gives the positions start … start + n − 1 in its last axis but one. What comes out takes the
+    dtype and the device of `like`.
+    """
+
+    @lru_cache(maxsize=32)
+    @torch.inference_mode(False)  # else training after a generation could not use it
+    def table(n: int, settings: tuple, dtype: torch.dtype, device: torch.device) -> Tensor:
+        return make(0, n, *settings).to(device, dtype)
+
+    def rows(start: int, n: int, *settings, like: Tensor) -> Tensor:
+        # While a model is compiled, exported or traced, lengths and tensors are symbols, of which nothing must remain.
+        symbols = torch.compiler.is_compiling() or torch.jit.is_tracing() or type(like) is not Tensor
+        if symbols or start + n > LONGEST_KEPT:
+            return make(start, n, *settings).to(like.device, like.dtype)
+        end = start + n
+        size = max(64, 1 << (end - 1).bit_length())  # a power of two, so that few of them are made
+        return table(size, settings, like.dtype, like.device)[..., start:end, :]
+
+    return rows
+
+
+@kept
+def kept_sinusoids(start: int, n: int, d: int, base: float, dtype: torch.dtype) -> Tensor:
+    return sinusoidal_encoding(n, d, start=start, base=base, dtype=dtype)
+
+
+@kept
+def _turns(start: int, n: int, d: int, base: float) -> Tensor:
+    """``(2, n, d/2)``: cosine and sine of each angle."""
+    angle = _angles(n, d, start, base)
+    return torch.stack((angle.cos(), angle.sin()))
+
+
+@kept
+def _penalties(start: int, n: int, num_heads: int) -> Tensor:
+    """``(heads, n, 1)``: what is added to the scores of a head at the distances start, start + 1, …; at most 0."""
+    return -alibi_slopes(num_heads)[:, None, None] * torch.arange(start, start + n)[:, None]
 
 
 def _angles(n: int, d: int, start: int, base: float) -> Tensor:

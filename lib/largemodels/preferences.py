@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from largemodels.batching import IGNORE
+from largemodels.attention import at_least_float32
+from largemodels.losses import IGNORE
 
 
 def prompts_and_answers(
@@ -52,7 +53,7 @@ def prompts_and_answers(
 
 def answer_log_probability(model: nn.Module, tokens: Tensor, labels: Tensor) -> Tensor:
     """log P(answer | prompt) = Σₜ log p(yₜ | prompt, y₁ … yₜ₋₁), ``(batch,)``; see `prompts_and_answers`."""
-    logits = model(tokens)
+    logits = at_least_float32(model(tokens))
     return -F.cross_entropy(logits.mT, labels, ignore_index=IGNORE, reduction="none").sum(dim=-1)
 
 
@@ -69,7 +70,7 @@ def dpo_loss(
         model: the one that learns.
         batch: tokens and labels of the preferred answers, tokens and labels of the others, and the margins that the
             reference gives, ``(batch,)``.
-        beta: how dear it is to leave the reference: the larger, the closer the model stays.
+        beta: how much it costs to leave the reference: the larger, the closer the model stays.
     """
     if not beta > 0:
         raise ValueError(f"beta must be above 0, got {beta}; the smaller it is, the further the model may drift")
@@ -84,9 +85,9 @@ def drift(model: nn.Module, reference: nn.Module, tokens: Tensor, labels: Tensor
     """Σₜ KL(model ‖ reference) of the next token, over each answer's positions: nats, ``(batch,)``, never below 0.
 
     If the answers were drawn from the model, the mean is an estimate without bias of the divergence KL(model ‖
-    reference) between the two distributions over whole answers (the chain rule of relative entropy), and a steadier one
+    reference) between the two distributions over whole answers (the chain rule of relative entropy), with less variance
     than the mean of log P_model(answer) − log P_reference(answer).
     """
-    ours, theirs = (m(tokens).log_softmax(dim=-1) for m in (model, reference))
+    ours, theirs = (at_least_float32(m(tokens)).log_softmax(dim=-1) for m in (model, reference))
     each = (ours.exp() * (ours - theirs)).sum(dim=-1)  # (batch, length)
     return each.masked_fill(labels == IGNORE, 0.0).sum(dim=-1)

@@ -9,16 +9,20 @@ Sources: Raffel et al. 2020 (arXiv 1910.10683), section 2.1; version 1.1: Shazee
 in the authors' repository, github.com/google-research/text-to-text-transfer-transformer, released_checkpoints.md.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from largemodels.attention import MultiHeadAttention
-from largemodels.blocks import EncoderDecoder, FeedForward, RMSNorm, Stack, TokenEmbedding, check_config
+from largemodels.attention import MultiHeadAttention, at_least_float32
+from largemodels.blocks import FeedForward, RMSNorm, TokenEmbedding, tie
+from largemodels.configs import check_config
+from largemodels.encoder_decoder import EncoderDecoder
 from largemodels.positions import T5Buckets
+from largemodels.stacks import Stack
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class T5Config:
         norm_eps: ε of the norms.
         tied_head: whether the token embeddings are the weights of the output layer, too, which then multiplies its
             input by 1/√d_model; or a matrix of its own, without the factor (version 1.1).
-        dropout: on the embeddings, the sublayers' outputs, the attention weights and inside the feed-forward networks.
+        dropout: on the embeddings, the sublayers' outputs, the output of each stack, the attention weights and inside
+            the feed-forward networks (section 2.1).
     """
 
     vocab_size: int = 32128
@@ -95,7 +100,7 @@ V1_1_SIZES = {
 }
 
 
-def _sizes(name: str, sizes: dict[str, tuple[int, ...]]) -> dict[str, int]:
+def _sizes(name: str, sizes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     if name not in sizes:
         raise ValueError(f"no size is called {name!r}; choose one of {', '.join(sizes)}")
     fields = ("d_model", "d_ff", "num_heads", "d_head", "num_encoder_layers", "num_decoder_layers")
@@ -116,6 +121,9 @@ class T5Head(nn.Linear):
 class T5(EncoderDecoder):
     """``model(source, target, source_mask=None)`` gives, at each target position, the logits of the token after it.
 
+    The stream is float32 even if the weights are float16 or bfloat16: nothing between the blocks normalises the sum of
+    what the sublayers add, and in float16 it would be infinite from 65,520 on.
+
     Positions are only distances, so that no source or target is too long. Every official T5 begins the target with
     its padding token.
     """
@@ -127,8 +135,9 @@ class T5(EncoderDecoder):
         buckets = {"num_buckets": config.num_buckets, "max_distance": config.max_distance}
         self.source_positions = T5Buckets(config.num_heads, bidirectional=True, **buckets)
         self.target_positions = T5Buckets(config.num_heads, bidirectional=False, **buckets)
-        parts = (
-            partial(
+        build = partial(
+            Stack.build,
+            attention=partial(
                 MultiHeadAttention,
                 config.d_model,
                 config.num_heads,
@@ -137,7 +146,7 @@ class T5(EncoderDecoder):
                 scale=1.0,
                 dropout=config.dropout,
             ),
-            partial(
+            feed_forward=partial(
                 FeedForward,
                 config.d_model,
                 config.d_ff,
@@ -146,16 +155,17 @@ class T5(EncoderDecoder):
                 bias=False,
                 dropout=config.dropout,
             ),
-            partial(RMSNorm, config.d_model, eps=config.norm_eps),
+            norm=partial(RMSNorm, config.d_model, eps=config.norm_eps),
+            norm_first=True,
+            dropout=config.dropout,
+            output_dropout=config.dropout,
         )
-        options = {"norm_first": True, "dropout": config.dropout}
-        self.encoder = Stack.build(config.num_encoder_layers, *parts, decoder=False, **options)
-        self.decoder = Stack.build(config.num_decoder_layers, *parts, decoder=True, **options)
+        self.encoder = build(config.num_encoder_layers, decoder=False)
+        self.decoder = build(config.num_decoder_layers, decoder=True)
         self.head = T5Head(config.d_model, config.vocab_size, config.d_model**-0.5 if config.tied_head else 1.0)
         self._init_weights()
         if config.tied_head:
-            self.head.weight = self.embedding.weight
-        self.decoder.store_weights_by_input()
+            tie(self, "head.weight", "embedding.weight")
 
     def _init_weights(self) -> None:
         """A matrix begins with what keeps the variance of its input, 1/√width; a query's also makes up for √d_head.
@@ -179,7 +189,7 @@ class T5(EncoderDecoder):
         return self._embed(tokens)  # the decoder's scores say where they stand
 
     def _embed(self, tokens: Tensor) -> Tensor:
-        x = self.embedding(tokens)
+        x = at_least_float32(self.embedding(tokens))
         return F.dropout(x, self.config.dropout) if self.training else x
 
     def source_bias(self, length: int) -> Tensor:

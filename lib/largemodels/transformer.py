@@ -10,21 +10,16 @@ import math
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from largemodels.attention import MultiHeadAttention
-from largemodels.blocks import (
-    EncoderDecoder,
-    FeedForward,
-    LayerNorm,
-    Stack,
-    TokenEmbedding,
-    check_config,
-    check_length,
-    init_normal,
-)
-from largemodels.positions import sinusoidal_encoding
+from largemodels.blocks import FeedForward, LayerNorm, TokenEmbedding, init_normal, tie
+from largemodels.configs import check_config, check_length
+from largemodels.encoder_decoder import EncoderDecoder
+from largemodels.positions import kept_sinusoids
+from largemodels.stacks import Stack
 
 
 @dataclass(frozen=True)
@@ -97,25 +92,23 @@ class Transformer(EncoderDecoder):
             if config.shared_embedding
             else TokenEmbedding(config.target_vocab_size, config.d_model)
         )
-        encoding = sinusoidal_encoding(config.max_length, config.d_model)  # (max_length, d_model)
-        self.register_buffer("encoding", encoding, persistent=False)
-
-        parts = (
-            partial(MultiHeadAttention, config.d_model, config.num_heads, dropout=config.attention_dropout),
-            partial(FeedForward, config.d_model, config.d_ff, config.activation),
-            partial(LayerNorm, config.d_model, eps=config.norm_eps),
+        build = partial(
+            Stack.build,
+            attention=partial(MultiHeadAttention, config.d_model, config.num_heads, dropout=config.attention_dropout),
+            feed_forward=partial(FeedForward, config.d_model, config.d_ff, config.activation),
+            norm=partial(LayerNorm, config.d_model, eps=config.norm_eps),
+            norm_first=config.norm_first,
+            dropout=config.dropout,
         )
-        options = {"norm_first": config.norm_first, "dropout": config.dropout}
-        self.encoder = Stack.build(config.num_encoder_layers, *parts, decoder=False, **options)
-        self.decoder = Stack.build(config.num_decoder_layers, *parts, decoder=True, **options)
+        self.encoder = build(config.num_encoder_layers, decoder=False)
+        self.decoder = build(config.num_decoder_layers, decoder=True)
         self.head = nn.Linear(config.d_model, config.target_vocab_size, bias=False)
         self._init_weights()
         if config.tied_head:
-            self.head.weight = self.target_embedding.weight
-        self.decoder.store_weights_by_input()
+            tie(self, "head.weight", "target_embedding.weight")
 
     def _init_weights(self) -> None:
-        # The paper does not say how it began. Glorot & Bengio's uniform weights are the custom; embeddings of variance
+        # The paper does not say how weights begin. Glorot & Bengio's uniform weights are usual; embeddings of variance
         # 1/d_model have variance 1 after the factor √d_model, of the order of the sines and cosines added to them.
         init_normal(self, std=self.config.d_model**-0.5)
         for module in self.modules():
@@ -127,6 +120,12 @@ class Transformer(EncoderDecoder):
 
     def embed_target(self, tokens: Tensor, start: int) -> Tensor:
         return self._embed(self.target_embedding(tokens), start)
+
+    @property
+    def encoding(self) -> Tensor:
+        """``(max_length, d_model)``: what is added to the embeddings at each position (section 3.5)."""
+        weight = self.target_embedding.weight.detach()
+        return kept_sinusoids(0, self.max_length, self.config.d_model, 10000.0, torch.float32, like=weight)
 
     def _embed(self, x: Tensor, start: int) -> Tensor:
         """Token embeddings times √d_model (section 3.4) plus the encoding of their positions (section 3.5)."""

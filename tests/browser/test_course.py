@@ -5,86 +5,41 @@ it, by its text or its role; JupyterLab itself is asked only when it has come to
 """
 
 import json
-import math
 import re
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from labpage import (
+    cell_number,
+    cells,
+    errors,
+    execute,
+    in_theme,
+    is_dirty,
+    open_notebook,
+    run,
+    run_all,
+    too_faint,
+    violations,
+    wait_until_idle,
+    write_in,
+)
+from playwright.sync_api import expect
+from serving import jupyterlab, opened
 
 from largemodels.classroom import exercises
+from largemodels.classroom.editions.typography import left_in_english
+from largemodels.language import speaking
 
 pytestmark = pytest.mark.slow
 
-# The kernel's own indicator says "idle" before there is a kernel: ask the session.
-IDLE = """() => {
-  const session = window.jupyterapp?.shell.currentWidget?.context?.sessionContext;
-  const kernel = session?.session?.kernel;
-  return Boolean(session?.isReady && kernel?.connectionStatus === "connected" && kernel.status === "idle"
-    && !document.querySelector("#jupyterlab-splash"));
-}"""
-
-
-def wait_until_idle(page: Page, seconds: float = 60) -> None:
-    page.wait_for_function(IDLE, timeout=1000 * seconds)
-
-
-def open_notebook(page: Page, lab: str, path: str) -> None:
-    page.goto(f"{lab}/doc/tree/{path}")  # one document, nothing restored from before
-    expect(cells(page).first).to_be_visible()
-    wait_until_idle(page)
-    expect(page.locator(".jp-Dialog")).to_have_count(0)
-
-
-def cells(page: Page) -> Locator:
-    return page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Cell")
-
-
-def cell_number(path: Path, containing: str) -> int:
-    notebook = nbformat.read(path, as_version=4)
-    (number,) = [n for n, cell in enumerate(notebook.cells) if cell.cell_type == "code" and containing in cell.source]
-    return number
-
-
-def execute(page: Page, command: str, seconds: float) -> None:
-    """Run a command of JupyterLab's; its promise tells when all is done, and has no time limit of its own."""
-    page.evaluate(
-        """([command, milliseconds]) => Promise.race([
-          window.jupyterapp.commands.execute(command),
-          new Promise((_, fail) => setTimeout(() => fail(new Error(`${command}: time is up`)), milliseconds)),
-        ]).then(() => null)""",
-        [command, 1000 * seconds],
-    )
-    wait_until_idle(page)
-
-
-def run_all(page: Page, seconds: float) -> None:
-    """What the menu's Run All Cells does."""
-    execute(page, "notebook:run-all-cells", seconds)
-    errors = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.error"]')
-    assert errors.all_inner_texts() == []
-    left_out = """() => [...window.jupyterapp.shell.currentWidget.content.model.cells].filter(
-      cell => cell.type === "code" && cell.sharedModel.getSource().trim() && cell.executionCount === null).length"""
-    assert page.evaluate(left_out) == 0
-
-
-def write_in(page: Page, cell: Locator, code: str) -> None:
-    """Replace what stands in a cell by pasting, and run it."""
-    cell.scroll_into_view_if_needed()
-    cell.locator(".cm-content").click()
-    page.keyboard.press("ControlOrMeta+a")
-    page.evaluate("code => navigator.clipboard.writeText(code)", code)
-    page.keyboard.press("ControlOrMeta+v")
-    expect(cell.locator(".cm-content")).to_contain_text(code.strip().splitlines()[-1].strip())
-    run(page, cell)
-
-
-def run(page: Page, cell: Locator) -> None:
-    """What Ctrl + Enter does."""
-    cell.locator(".cm-content").click()
-    execute(page, "notebook:run-cell", seconds=120)
+# What JupyterLab itself lacks: names of code editors and of the buttons that fold, roles in its list of cells, focus for
+# what can be scrolled.
+JUPYTERLABS_OWN = re.compile(
+    r'class="(cm-content|[^"]*cm-scroller|jp-WindowedPanel-viewport|lm-Widget jp-RenderedHTML|jp-Button jp-collapse)'
+)
 
 
 def test_front_page(page, lab, course, home):
@@ -92,6 +47,8 @@ def test_front_page(page, lab, course, home):
     expect(page.get_by_role("heading", name="Large Models, Layer by Layer")).to_be_visible()
     wait_until_idle(page)
     assert page.url == f"{lab}/lab/tree/START.ipynb"
+    assert "File" in page.locator(".lm-MenuBar-itemLabel").all_inner_texts()
+    assert not is_dirty(page)
     expect(page.locator(".jp-Dialog")).to_have_count(0)
     expect(page.locator(".Toastify__toast")).to_have_count(0)
     # The table of contents is open and leads to the sections.
@@ -109,13 +66,16 @@ def test_front_page(page, lab, course, home):
     linked = re.findall(r"\]\(([\w/.-]+\.ipynb)\)", text)
     assert [path for path in linked if not (course / path).is_file()] == []
     assert len(linked) >= 3
-    for path in linked[:3]:
-        cells(page).locator(f'a[href*="{path}"]').click()
-        page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path)
-        first = nbformat.read(course / path, as_version=4).cells[0].source.splitlines()[0]
-        expect(cells(page).first).to_contain_text(first.lstrip("# "))
-        page.locator(".lm-TabBar-tab", has_text="START.ipynb").click()
-        expect(page.get_by_role("heading", name="Large Models, Layer by Layer")).to_be_visible()
+    path = next(path for path in linked if path.startswith("exercises/"))
+    cells(page).locator(f'a[href*="{path}"]').first.click()
+    page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path)
+    first = nbformat.read(course / path, as_version=4).cells[0].source.splitlines()[0]
+    expect(cells(page).first).to_contain_text(first.lstrip("# "))
+    # Its tab tells it from the chapter's, which has the same file name.
+    tab = page.locator(".lm-TabBar-tab", has_text=Path(path).name)
+    assert tab.evaluate("tab => getComputedStyle(tab, '::after').content") == '"exercises/"'
+    page.locator(".lm-TabBar-tab", has_text="START.ipynb").click()
+    expect(page.get_by_role("heading", name="Large Models, Layer by Layer")).to_be_visible()
 
     # Layouts are kept with the course; the user's own configuration is left alone.
     assert list((course / ".course" / "workspaces").iterdir())
@@ -124,42 +84,54 @@ def test_front_page(page, lab, course, home):
     assert not list((home / ".jupyter").glob("*.py*"))
 
 
-def test_chapter_1(page, lab, course):
+def test_the_chinese_edition_opens_with_chinese_menus_and_leads_to_its_twin(chromium, course, tmp_path):
+    with jupyterlab(course, tmp_path, "zh") as lab, opened(chromium, lab) as page:
+        page.goto(lab)
+        expect(page.get_by_role("heading", name="大模型网络结构")).to_be_visible()
+        wait_until_idle(page)
+        assert page.url == f"{lab}/lab/tree/START.zh.ipynb"
+        expect(page.locator(".jp-Dialog")).to_have_count(0)
+        menus = page.locator(".lm-MenuBar-itemLabel").all_inner_texts()
+        assert {"文件", "编辑"} <= set(menus)
+        cells(page).first.get_by_role("link", name="English").click()
+        page.wait_for_function("window.jupyterapp.shell.currentWidget?.context?.path === 'START.ipynb'")
+        wait_until_idle(page)
+    touched = [path for path in tmp_path.rglob("*") if "lab" in path.relative_to(tmp_path).parts]
+    assert touched == []
+
+
+def test_a_chapter_is_opened_read_and_printed(page, lab, course):
+    """Without being run: `tests/notebooks` run all of them, test_states.py what moves in them."""
+    path = course / "chapters/01-attention.ipynb"
+    released = path.read_bytes()
     open_notebook(page, lab, "chapters/01-attention.ipynb")
-    run_all(page, seconds=400)
-    explorer = cells(page).nth(cell_number(course / "chapters/01-attention.ipynb", "head_explorer("))
-    explorer.scroll_into_view_if_needed()
-    handle = explorer.locator(".noUi-handle")
-    expect(handle).to_be_visible()
-    expect(explorer.locator(".widget-readout")).to_have_text("1.0")
+    assert not is_dirty(page)
+    execute(page, "docmanager:save")  # as JupyterLab does by itself every 30 seconds, if there is a change
+    unchanged = path.read_bytes() == released
+    assert unchanged  # pytest would compare half a million bytes for minutes
 
-    def seen():
-        """What the figure shows: the lines, the pixels of the heat maps, the entropy under each."""
-        return explorer.evaluate(
-            """cell => [cell.querySelector("svg[role=img]").innerHTML,
-              [...cell.querySelectorAll("canvas")].map(canvas => canvas.toDataURL()),
-              [...cell.querySelectorAll(".caption")].map(caption => parseFloat(caption.textContent))]"""
-        )
+    pictures = page.locator(".jp-RenderedImage img")
+    assert pictures.count() >= 5
+    texts = pictures.evaluate_all("images => images.map(image => image.alt)")
+    assert min(len(text.split()) for text in texts) >= 8
+    assert [found for found in violations(page, ".jp-Notebook") if not JUPYTERLABS_OWN.search(found)] == []
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        in_theme(page, theme)
+        assert too_faint(page, ".jp-OutputArea-output, .jp-MarkdownOutput") == []
 
-    lines, maps, entropies = seen()
-    num_keys = explorer.locator(".key button.token").count()
-    assert len(maps) == len(entropies) >= 2
-    assert min(entropies) < math.log2(num_keys) - 0.1
-    handle.focus()
-    for _ in range(10):
-        page.keyboard.press("ArrowLeft")
-    expect(explorer.locator(".widget-readout")).to_have_text("0.0")
-    # At sharpness 0 every key weighs the same.
-    expect(explorer.locator(".caption")).to_have_text([f"{math.log2(num_keys):.2f} bits"] * len(maps))
-    flat_lines, flat_maps, _ = seen()
-    assert flat_lines != lines
-    assert all(flat != old for flat, old in zip(flat_maps, maps, strict=True))
-
-    # Pointing at a word shows its weights in numbers, without the kernel.
-    explorer.locator("button.token").first.hover()
-    numbers = explorer.locator(".key button.token .number")
-    expect(numbers).to_have_text([re.compile(r"0\.\d\d")] * num_keys)
-    assert [float(text) for text in numbers.all_inner_texts()] == pytest.approx([1 / num_keys] * num_keys, abs=0.006)
+    # On paper: what the menu's Print shows, on a page as wide as A4 between its margins.
+    printed = page.context.new_page()
+    printed.set_viewport_size({"width": 718, "height": 1000})
+    printed.emulate_media(media="print")
+    printed.route(re.compile("^https:"), lambda route: route.abort())  # formulas
+    printed.goto(f"{lab}/nbconvert/html/chapters/01-attention.ipynb?download=false", referer=lab)
+    assert printed.locator(".jp-CodeCell").count() > 20
+    cut = """() => [...document.querySelectorAll("pre, img, .jp-InputArea-editor, .jp-OutputArea-output")].filter(
+      part => part.scrollWidth > part.clientWidth + 1 || part.getBoundingClientRect().right > innerWidth
+    ).map(part => part.textContent.slice(0, 80))"""
+    assert printed.evaluate(cut) == []
+    assert printed.locator("img").evaluate_all("images => images.map(image => image.alt)") == texts
+    printed.close()
 
 
 def test_exercise_1(page, lab, course):
@@ -174,6 +146,7 @@ def test_exercise_1(page, lab, course):
 
     open_notebook(page, lab, "exercises/01-attention.ipynb")
     run_all(page, seconds=120)  # before anything is solved
+    assert errors(page) == []
     expect(verdict).to_contain_text("Nothing to check yet")
 
     wrong = "def attention(query, key, value, mask=None):\n    return query @ key.transpose(-2, -1) @ value\n"
@@ -181,18 +154,17 @@ def test_exercise_1(page, lab, course):
     run(page, check)
     expect(verdict).to_contain_text(f"wrong, 0 of {exercise.points:g} points")
 
-    unscaled = """def attention(query, key, value, mask=None):
-    scores = query @ key.transpose(-2, -1)
-    if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
-    weights = torch.softmax(scores, dim=-1)
-    return weights @ value, weights
-"""
-    write_in(page, answer, unscaled)
+    write_in(page, answer, UNSCALED)
     run(page, check)
     (message,) = [m.message for m in exercise.misconceptions if "not scaled" in m.message]
     expect(verdict).to_contain_text(message)
     expect(verdict).to_contain_text(f"0 of {exercise.points:g} points")
+
+    # What stands in the cell now does not run: nothing is said of the answer that was there before.
+    write_in(page, answer, UNSCALED.replace("return weights", "return (weights"))
+    run(page, check)
+    expect(verdict).to_contain_text("stopped with SyntaxError")
+    expect(verdict).not_to_contain_text(message)
 
     write_in(page, answer, solution(course, "answer-1.2"))
     run(page, check)
@@ -204,8 +176,73 @@ def test_exercise_1(page, lab, course):
     remembered = json.loads((course / ".progress/1.2.json").read_text(encoding="utf-8"))
     assert remembered["points"] == exercise.points
 
+    for theme in ("JupyterLab Dark", "JupyterLab Light"):
+        in_theme(page, theme)
+        assert too_faint(page, ".jp-OutputArea-output") == []
 
-def solution(course: Path, tag: str) -> str:
-    notebook = nbformat.read(course / "solutions/01-attention.ipynb", as_version=4)
+
+def test_the_way_of_a_chinese_student(page, lab, course):
+    """From the Chinese front page to the file to hand in, without one English sentence."""
+    notebook = course / "exercises/zh/01-attention.ipynb"
+    exercise = exercises["1.2"]
+    answer = cells(page).nth(cell_number(notebook, "def attention("))
+    check = cells(page).nth(cell_number(notebook, "check(attention"))
+    hand_in = cells(page).nth(cell_number(notebook, "hand_in()"))
+    verdict = check.locator(".jp-OutputArea")
+
+    page.goto(f"{lab}/lab/tree/START.zh.ipynb")
+    expect(page.get_by_role("heading", name="大模型网络结构")).to_be_visible()
+    path = notebook.relative_to(course).as_posix()
+    cells(page).locator(f'a[href*="{path}"]').first.click()
+    page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path)
+    wait_until_idle(page)
+    expect(page.locator(".lm-TabBar-tab.jp-mod-current")).to_have_attribute("data-folder", "exercises/zh")
+    run_all(page, seconds=120)
+    assert errors(page) == []
+    expect(verdict).to_contain_text("还没有可检查的")
+
+    write_in(page, answer, UNSCALED)
+    run(page, check)
+    with speaking("zh"):
+        told = exercise.grade(answer_of(UNSCALED))
+        expect(verdict).to_contain_text(told.headline)
+    expect(verdict).to_contain_text(told.message.splitlines()[0][:20])
+
+    hint = page.locator("details").filter(has_text="提示 1").nth(1)
+    hint.locator("summary").click()
+    expect(hint.locator("p").first).to_be_visible()
+
+    write_in(page, answer, solution(course, "answer-1.2", "zh"))
+    run(page, check)
+    expect(verdict).to_contain_text(f"通过，得 {exercise.points:g} 分")
+    execute(page, "docmanager:save")
+    write_in(page, hand_in, 'from largemodels.classroom import hand_in\n\nhand_in(number="2026001")')
+    expect(hand_in.locator(".jp-OutputArea")).to_contain_text("已写好", timeout=120_000)
+    assert (course / "exercises/zh/hand-in/01-2026001.ipynb").is_file()
+
+    shown = cells(page).locator(".jp-OutputArea-output, .jp-RenderedMarkdown").all_inner_texts()
+    assert len(shown) > 20
+    assert [text for text in shown if left_in_english(text)] == []
+
+
+UNSCALED = """def attention(query, key, value, mask=None):
+    scores = query @ key.transpose(-2, -1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -torch.inf)
+    weights = torch.softmax(scores, dim=-1)
+    return weights @ value, weights
+"""
+
+
+def answer_of(code: str):
+    import torch
+
+    namespace = {"torch": torch}
+    exec(code, namespace)
+    return namespace["attention"]
+
+
+def solution(course: Path, tag: str, edition: str = ".") -> str:
+    notebook = nbformat.read(course / "solutions" / edition / "01-attention.ipynb", as_version=4)
     (cell,) = [cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])]
     return "\n".join(line for line in cell.source.splitlines() if "### " not in line)

@@ -17,9 +17,12 @@ EXERCISES = {
 
 
 def cells_of(folder, text, kind="exercise"):
+    """What is made of `text`, without the two cells for handing in that end an exercise notebook."""
     source = folder / "01-sample.md"
     source.write_text(text, encoding="utf-8")
-    return build(Target(source, folder / "01-sample.ipynb", kind), EXERCISES).cells
+    return build(Target(source, folder / "01-sample.ipynb", kind), EXERCISES).cells[
+        : -2 if kind == "exercise" else None
+    ]
 
 
 def code_cell(code, *tags):
@@ -122,7 +125,7 @@ def test_nbgrader_accepts_the_metadata(tmp_path, kind):
     source.write_text(exercise_text(), encoding="utf-8")
     notebook = build(Target(source, tmp_path / "01-sample.ipynb", kind), EXERCISES)
     validator.validate_nb(notebook)
-    given, check = (cell.metadata.nbgrader for cell in notebook.cells)
+    given, check = (cell.metadata.nbgrader for cell in notebook.cells[:2])
     assert (given.grade_id, given.solution, given.grade, given.locked) == ("answer-1-1", True, False, False)
     assert (check.grade_id, check.solution, check.grade, check.locked) == ("check-1-1", False, True, True)
     assert check.points == 3
@@ -194,4 +197,31 @@ def test_targets(tmp_path):
         "chapters/01-a.ipynb": "chapter",
         "solutions/01-a.ipynb": "solution",
         "exercises/01-a.ipynb": "exercise",
+    }
+
+
+def test_each_notebook_leads_to_its_other_editions(tmp_path):
+    names = ("chapters/text/START.md", "chapters/text/01-a.md", "chapters/text/02-b.md", "solutions/text/01-a.md")
+    for name in (*names, *(name.replace("text/", "text/zh/") for name in names if "02" not in name)):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(
+            "```{code-cell} ipython3\n1\n```\n\n# Head\n\nText.\n\n+++\n\nMore.", encoding="utf-8"
+        )
+    made = {
+        target.path.relative_to(tmp_path).as_posix(): build(target, EXERCISES).cells for target in targets(tmp_path)
+    }
+    chinese, english = "\n\n[中文版]({})", "\n\n[English]({})"
+    links = {
+        "START.ipynb": chinese.format("START.zh.ipynb"),
+        "START.zh.ipynb": english.format("START.ipynb"),
+        "chapters/01-a.ipynb": chinese.format("zh/01-a.ipynb"),
+        "chapters/zh/01-a.ipynb": english.format("../01-a.ipynb"),
+        "chapters/02-b.ipynb": "",
+        "solutions/01-a.ipynb": chinese.format("zh/01-a.ipynb"),
+        "solutions/zh/01-a.ipynb": english.format("../01-a.ipynb"),
+        "exercises/01-a.ipynb": chinese.format("zh/01-a.ipynb"),
+        "exercises/zh/01-a.ipynb": english.format("../01-a.ipynb"),
+    }
+    assert {name: [cell.source for cell in cells[1:3]] for name, cells in made.items()} == {
+        name: [f"# Head\n\nText.{link}", "More."] for name, link in links.items()
     }

@@ -1,10 +1,15 @@
-"""Submissions made for the tests: solved notebooks with some answers replaced, and classes of them."""
+"""What the tests grade, and with what: single answers, solved notebooks with some of them replaced, classes of these."""
 
+import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from largemodels.classroom import exercises
 from largemodels.classroom.grading.command import grade_class
+from largemodels.classroom.grading.isolating import Cell, Isolation
+from largemodels.classroom.grading.judging import Judge, Verdict
+from largemodels.classroom.grading.judging import grade as grade_one
 from largemodels.classroom.grading.sandbox import Limits
 
 COURSE = Path(__file__).parents[2]
@@ -19,6 +24,23 @@ def attention(query, key, value, mask=None):
     return weights @ value, weights
 """
 RIGHT = UNSCALED.replace("(-2, -1)", "(-2, -1) / math.sqrt(query.shape[-1])", 1)
+
+
+class Grader:
+    """One judge, and one server that all tests of a module share, as the answers of a class do."""
+
+    def __init__(self, choice: str = "auto", **limits):
+        self.judge = Judge(exercises, (4711, 4712))
+        self.isolation = Isolation(replace(QUICK, **limits), choice)
+
+    def __call__(self, code: str, id: str = "1.2", *more: str) -> Verdict:
+        given = "import math\nimport torch\nfrom largemodels.classroom import check, progress"
+        return self.judged(id, *(Cell(i, source) for i, source in enumerate([given, *more, code])))
+
+    def judged(self, id: str, *cells: Cell) -> Verdict:
+        """Judge what stands in the last of `cells`."""
+        cells = (*cells[:-1], replace(cells[-1], asks=(id,)))
+        return grade_one(self.judge, self.isolation.run, id, cells)
 
 
 def notebook(name: str = "01-attention", folder: str = "solutions") -> dict:
@@ -66,3 +88,8 @@ def grade(folder: Path, out: Path, ids: tuple[str, ...] = ("1.2",), **options) -
 
 def points(verdicts: dict[str, dict], student: str, id: str = "1.2") -> float:
     return verdicts[student][id].points
+
+
+def table(path: Path) -> list[dict]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))

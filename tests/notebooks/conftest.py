@@ -25,15 +25,16 @@ def nbval(tmp_path):
         # With CI set pytest repeats each failure in its summary; the report should be the same everywhere.
         unwanted = {name for name in environment if name.startswith("PYTEST_") or name in ("CI", "BUILD_NUMBER")}
         environment = {name: value for name, value in environment.items() if name not in unwanted}
+        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # of all that is installed it needs one, below
         mode = "--nbval" if compare else "--nbval-lax"
         options = [mode, "--nbval-current-env", "--nbval-cell-timeout=600", "--color=no", "--no-header", "-q"]
         apart = [
-            "-o",
-            "addopts=",
+            "-p",
+            "nbval.plugin",
             "-p",
             "no:cacheprovider",
-            "-p",
-            "no:xdist",
+            "-o",
+            "addopts=",
         ]  # from the settings of the tests at large
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *apart, os.fspath(path)],

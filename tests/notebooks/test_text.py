@@ -48,6 +48,13 @@ def test_plain_jupyterlab_renders_the_prose(path):
         assert headings in ([], [0]), f"a heading must begin its cell, so that it folds:\n{cell}"
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS)
+def test_progress_bars_are_lines_of_text(path):
+    """tqdm's own is a widget: when the notebook is opened again, it is an error message."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        assert cell.cell_type != "code" or not re.search(r"tqdm\.(auto|notebook)", cell.source), cell.source
+
+
 def tokens(markdown):
     return MarkdownIt("commonmark").enable("table").parse(markdown)
 

@@ -1,14 +1,20 @@
-"""What a reader calls in an exercise notebook: `check` an answer, look at the `progress`."""
+"""What a reader calls in an exercise notebook: `check` an answer, look at the `progress`, `hand_in` what is done."""
 
 import difflib
 from typing import Any
 
+from ..language import say
+from .cells import watched
 from .exercises import exercises
+from .handing_in import hand_in
 from .progress import Progress, remember
+from .reading import shown
 from .ready_made import ready_made_name
 from .report import Report
 
-__all__ = ["check", "exercises", "progress"]
+__all__ = ["check", "exercises", "hand_in", "progress"]
+
+_cells = watched(exercise.name for exercise in exercises.values())
 
 
 def check(answer: Any, exercise: str | None = None) -> Report:
@@ -22,8 +28,12 @@ def check(answer: Any, exercise: str | None = None) -> Report:
         ValueError: the answer cannot be matched to an exercise.
     """
     chosen = exercises[_find(answer) if exercise is None else _known(exercise)]
-    name = ready_made_name(answer, chosen.refused)
-    report = chosen.refuse(name) if name else chosen.grade(answer)
+    if reason := _cells.left_behind(chosen.name, answer):
+        report = chosen.not_attempted(reason)
+    elif name := ready_made_name(answer, chosen.refused):
+        report = chosen.refuse(name)
+    else:
+        report = chosen.grade(answer)
     remember(chosen, report)
     return report
 
@@ -33,23 +43,55 @@ def progress(chapter: int | str | None = None) -> Progress:
     chosen = [e for e in exercises.values() if chapter is None or e.id.split(".")[0] == str(chapter)]
     if not chosen:
         chapters = sorted({id.split(".")[0] for id in exercises})
-        raise ValueError(f"there are no exercises for chapter {chapter!r}; choose from {', '.join(chapters)}")
+        raise ValueError(
+            say(
+                "there are no exercises for chapter {chapter!r}; choose from {chapters}",
+                chapter=chapter,
+                chapters=", ".join(chapters),
+            )
+        )
     return Progress(tuple(chosen))
 
 
 def _find(answer: Any) -> str:
     names = {exercise.name: id for id, exercise in exercises.items() if exercise.cases is not None}
-    name = getattr(answer, "__name__", None)
+    try:
+        name = answer.__name__
+    except Exception:
+        name = None
+    if not isinstance(name, str):
+        raise ValueError(
+            say(
+                'an answer like {seen} does not say which exercise it is for: write check(answer, "1.3")',
+                seen=shown(answer),
+            )
+        )
     if name in names:
         return names[name]
-    if name is None:
-        raise ValueError(f'an answer like {answer!r} does not say which exercise it is for: write check(answer, "1.3")')
     close = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {close[0]!r}? Or name" if close else "name"
-    raise ValueError(f'no exercise asks for a function called {name!r}; {hint} the exercise: check({name}, "1.2")')
+    if close:
+        raise ValueError(
+            say(
+                "no exercise asks for a function called {name!r}; did you mean {close!r}? Or name the exercise: "
+                'check({name}, "1.2")',
+                name=name,
+                close=close[0],
+            )
+        )
+    raise ValueError(
+        say('no exercise asks for a function called {name!r}; name the exercise: check({name}, "1.2")', name=name)
+    )
 
 
-def _known(exercise: str) -> str:
+def _known(exercise: Any) -> str:
+    if isinstance(exercise, int | float):
+        raise ValueError(
+            say('write the exercise\'s number in quotes, as a number 4.10 is 4.1: check(…, "{id}")', id=exercise)
+        )
+    if not isinstance(exercise, str):
+        raise ValueError(
+            say('the answer comes first, then the exercise: check(answer, "1.3"); got {seen}', seen=shown(exercise))
+        )
     if exercise not in exercises:
-        raise ValueError(f"there is no exercise {exercise!r}; there are {', '.join(exercises)}")
+        raise ValueError(say("there is no exercise {id!r}; there are {all}", id=exercise, all=", ".join(exercises)))
     return exercise

@@ -3,12 +3,18 @@
 import html
 import json
 import os
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..language import padded, say
+from ..storage import write_whole
 from .exercise import Exercise
 from .report import Report
+
+latest: dict[str, Report] = {}  # by exercise: what its check showed last in this session
 
 
 def folder() -> Path:
@@ -21,18 +27,29 @@ def folder() -> Path:
 
 def remember(exercise: Exercise, report: Report) -> None:
     """Keep the best result so far and the number of attempts; never fails a check."""
+    latest[exercise.id] = report
     if report.status == "not attempted":
         return
     before = _read(exercise.id)
     record = {"points": max(report.points, before.get("points", 0)), "attempts": before.get("attempts", 0) + 1}
-    path = folder() / f"{exercise.id}.json"
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with suppress(OSError):  # a read-only course folder: the verdict matters more than its memory
+        write_whole(folder() / f"{exercise.id}.json", json.dumps(record))
+
+
+def lost() -> str | None:
+    """Why nothing can be kept, and what to do about it; None if all is well."""
+    place = folder()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-        os.replace(temporary, path)  # whole or not at all
-    except OSError:
-        pass  # a read-only course folder: the verdict matters more than its memory
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        return say(
+            "Nothing new is kept here: {place} cannot be written ({reason}). Checks work all the same. To keep your "
+            "progress, set LARGEMODELS_PROGRESS to a folder of your own before you start Jupyter.",
+            place=place,
+            reason=error.strerror or error,
+        )
 
 
 def _read(id: str) -> dict:
@@ -52,14 +69,15 @@ class Progress:
         """(id, title, points, points possible, attempts) for each exercise."""
         for exercise in self.exercises:
             record = _read(exercise.id)
-            yield exercise.id, exercise.title, record.get("points", 0), exercise.points, record.get("attempts", 0)
+            yield exercise.id, say(exercise.title), record.get("points", 0), exercise.points, record.get("attempts", 0)
 
     def __repr__(self) -> str:
         lines = [
-            f"{_mark(points, most, attempts)} {id:<5} {title:<45} {points:>4g} / {most:<4g} attempts: {attempts}"
+            f"{_mark(points, most, attempts)} {id:<5} {padded(title, 45)} {points:>4g} / {most:<4g} "
+            + say("attempts: {count}", count=attempts)
             for id, title, points, most, attempts in self.rows()
         ]
-        return "\n".join([*lines, self._total()])
+        return "\n".join([*lines, self._total(), *filter(None, [lost()])])
 
     def _repr_html_(self) -> str:
         rows = "".join(
@@ -68,12 +86,17 @@ class Progress:
             f"<td>{points:g} / {most:g}</td><td>{attempts}</td></tr>"
             for id, title, points, most, attempts in self.rows()
         )
-        head = "<tr><th></th><th></th><th style='text-align:left'>exercise</th><th>points</th><th>attempts</th></tr>"
-        return f"<table>{head}{rows}</table><b>{self._total()}</b>"
+        head = (
+            f"<tr><th></th><th></th><th style='text-align:left'>{say('exercise')}</th><th>{say('points')}</th>"
+            f"<th>{say('attempts')}</th></tr>"
+        )
+        problem = f"<div>⚠ {html.escape(reason)}</div>" if (reason := lost()) else ""
+        return f"<table>{head}{rows}</table><b>{self._total()}</b>{problem}"
 
     def _total(self) -> str:
         rows = list(self.rows())
-        return f"{sum(row[2] for row in rows):g} of {sum(row[3] for row in rows):g} points"
+        points, most = (sum(row[i] for row in rows) for i in (2, 3))
+        return say("{points:g} of {most:g} points", points=points, most=most)
 
 
 def _mark(points: float, most: float, attempts: int) -> str:

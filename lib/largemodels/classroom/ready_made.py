@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from ..language import say
+
 _NN, _F = "torch.nn.", "torch.nn.functional."
 PYTORCH = {  # PyTorch's version of a part of the library, where it has one
     "attention.scaled_dot_product_attention": (_F + "scaled_dot_product_attention",),
@@ -26,6 +28,13 @@ PYTORCH = {  # PyTorch's version of a part of the library, where it has one
     "blocks.Block": (_NN + "TransformerEncoderLayer", _NN + "TransformerDecoderLayer"),
     "transformer.Transformer": (_NN + "Transformer",),
 }
+
+
+def told(name: str, *, is_it: bool = False) -> str:
+    """What an answer hears that calls `name`, or is it. True of a part as of the whole."""
+    if is_it:
+        return say("your answer is `{name}`, which is what this exercise asks you to write, or a part of it", name=name)
+    return say("your code calls `{name}`, which is what this exercise asks you to write, or a part of it", name=name)
 
 
 class ReadyMade(BaseException):
@@ -55,7 +64,7 @@ def library_parts(reference: Any) -> tuple[str, ...]:
                 visit(used)
 
     visit(reference)
-    return tuple(sorted(found))
+    return tuple(sorted(name for name in found if not name.endswith("Config")))
 
 
 def torch_parts(parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -107,7 +116,10 @@ def refused(names: tuple[str, ...]) -> Iterator[list[str]]:
 def ready_made_name(answer: Any, names: tuple[str, ...]) -> str | None:
     """The name under which `answer` itself is ready made, if it is."""
     answer = answer.func if isinstance(answer, functools.partial) else answer
-    answer = getattr(answer, "__wrapped__", answer)
+    try:
+        answer = getattr(answer, "__wrapped__", answer)
+    except Exception:  # an object that answers every question with an exception
+        return None
     return next((name for name in names if answer is _original(name)), None)
 
 
@@ -145,6 +157,6 @@ def _guard(original: Callable, name: str, calls: list[str]) -> Callable:
         if caller.startswith(("largemodels.", "torch.")):
             return original(*args, **kwargs)
         calls.append(name)
-        raise ReadyMade(f"your code calls `{name}`, which is what this exercise asks you to write")
+        raise ReadyMade(told(name))
 
     return guard

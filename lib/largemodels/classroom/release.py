@@ -9,6 +9,11 @@ The text sources are the only files edited (`sources` documents what they may co
                                      ``exercises/01-attention.ipynb``, without solutions and without outputs
 ===================================  =====================================================================
 
+The tables of ``README.md`` and ``docs/`` that say something of the course are made from it, too (`shelf.pages`).
+
+Those under ``text/zh`` give the Chinese edition, in folders ``zh``. What the course says by itself is translated in
+``lib/largemodels/locale``, and compiled here (`editions.messages`); `editions.steps` knows which translated cells are behind.
+
 A notebook is run again only when its code cells have changed, so that a corrected sentence costs no waiting. When the
 library has changed, ``--all`` runs everything; the tests find outputs that no longer reproduce.
 """
@@ -28,12 +33,19 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from ..lab import patient_threads
+from ..course.lab import course_folder, patient_threads
+from ..explorers.paged import PAGE
+from ..language import ENGLISH, forget_catalogues, later, say, speaking
+from ..storage import write_whole
+from .editions.messages import outdated
+from .editions.steps import behind, mark, translated
 from .exercise import Exercise
+from .shelf.pages import PageError, filled_pages, stale_pages
 from .sources import SourceError, Target, build, targets
 
 COURSE = Path(__file__).parents[3]
 WIDGET = "application/vnd.jupyter.widget-view+json"
+INTERACTIVE = later("(interactive: run this cell to use it)")
 
 
 class ReleaseError(Exception):
@@ -48,10 +60,14 @@ def release(
     execute_all: bool = False,
     jobs: int = 1,
 ) -> list[Path]:
-    """Make the notebooks that differ from their sources, `jobs` at a time; return those that were written."""
+    """Make the notebooks that differ from their sources, `jobs` at a time, and the pages; return what was written."""
     if jobs < 1:
         raise ReleaseError(f"at least 1 job is needed, got {jobs}")
-    chosen = _choose(targets(course), names or [])
+    chosen = choose(targets(course), names or [])
+    for path, content in outdated(course, exercises).items():
+        write_whole(path, content)
+    forget_catalogues()
+    pages = filled_pages(course, exercises)
     notebooks = [build(target, exercises) for target in chosen]  # a mistake in any text shows before the first wait
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
     make = partial(_make, execute_all=execute_all, threads=threads)
@@ -60,14 +76,18 @@ def release(
     else:
         with ThreadPoolExecutor(jobs) as pool:  # threads suffice: each notebook runs in a kernel process of its own
             written = list(pool.map(make, chosen, notebooks))
-    return [path for path in written if path]
+    for path, text in pages.items():
+        write_whole(path, text)
+    return [path for path in written if path] + list(pages)
 
 
 def _make(target: Target, notebook: NotebookNode, *, execute_all: bool, threads: int | None) -> Path | None:
+    target.path.parent.mkdir(parents=True, exist_ok=True)  # an edition's first notebook
     if target.kind == "exercise":
         _refuse_to_overwrite_work(target.path)
     elif target.keeps_outputs and (execute_all or not reuse_outputs(notebook, target.path)):
-        execute(notebook, target.path, threads=threads)
+        with speaking(target.language):
+            execute(notebook, target.path, threads=threads)
     return target.path if write(notebook, target.path) else None
 
 
@@ -83,20 +103,27 @@ def stale(course: Path, exercises: Mapping[str, Exercise]) -> list[str]:
             problems.append(f"{name} is missing; its source is {source}")
         elif not fits or _differs(notebook, target.path):
             problems.append(f"{name} differs from {source}")
-    present = {path for folder in ("chapters", "solutions", "exercises") for path in course.glob(f"{folder}/*.ipynb")}
+    folders = ("chapters", "solutions", "exercises", *(f"{name}/*" for name in ("chapters", "solutions", "exercises")))
+    present = {path for folder in folders for path in course.glob(f"{folder}/*.ipynb")}
     extra = sorted(present - {target.path for target in wanted})
-    return problems + [f"{path.relative_to(course).as_posix()} has no text source" for path in extra]
+    problems += [f"{path.relative_to(course).as_posix()} has no text source" for path in extra]
+    for path in outdated(course, exercises):
+        problems.append(f"{path.relative_to(course).as_posix()} does not hold what the course says")
+    for target in translated(wanted):
+        problems += behind(target)
+    return problems + stale_pages(course, exercises)
 
 
-def _choose(available: list[Target], names: list[str]) -> list[Target]:
-    """The targets that are named: by the beginning of a file's name, or by the path of a text source."""
+def choose(available: list[Target], names: list[str]) -> list[Target]:
+    """The targets that are named: by the beginning of a file's name, such as 01 or zh/01, or by the path of a text source."""
 
     def fits(target: Target, name: str) -> bool:
-        return target.source.stem.startswith(name) or target.source == Path(name).resolve()
+        edition = "" if target.language == ENGLISH else f"{target.language}/"
+        return f"{edition}{target.source.stem}".startswith(name) or target.source == Path(name).resolve()
 
     for name in names:
         if not any(fits(target, name) for target in available):
-            known = ", ".join(dict.fromkeys(target.source.stem for target in available))
+            known = ", ".join(dict.fromkeys(target.source.stem for target in available if target.language == ENGLISH))
             raise ReleaseError(f"there is no text source called {name!r}; there are: {known}")
     return [target for target in available if not names or any(fits(target, name) for name in names)]
 
@@ -174,15 +201,19 @@ def _has_code(cell: NotebookNode) -> bool:
 
 
 def _tidy_outputs(notebook: NotebookNode) -> None:
-    """Widgets mean nothing without a kernel: say so in their place, and drop progress bars, which are widgets too."""
+    """Widgets mean nothing without a kernel: say so in their place, and keep what lets some of them live in the book.
+
+    Drop progress bars, which differ from run to run.
+    """
     for cell in filter(_has_code, notebook.cells):
         kept = []
         for output in cell.outputs:
             data = output.get("data", {})
+            if data.keys() <= {WIDGET, "text/plain"} and re.search(r"\d%\|", data.get("text/plain", "")):
+                continue
             if WIDGET in data:
-                if re.search(r"\d%\|", data.get("text/plain", "")):
-                    continue
-                output.data = nbformat.from_dict({"text/plain": "(interactive: run this cell to use it)"})
+                page = {PAGE: data[PAGE]} if PAGE in data else {}
+                output.data = nbformat.from_dict({"text/plain": say(INTERACTIVE)} | page)
             kept.append(output)
         cell.outputs = kept
 
@@ -198,13 +229,7 @@ def write(notebook: NotebookNode, path: Path) -> bool:
     """Write the notebook whole or not at all, and only if it differs from what is there; return whether it did."""
     if not _differs(notebook, path):
         return False
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        temporary.write_text(_as_text(notebook), encoding="utf-8", newline="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, _as_text(notebook))
     return True
 
 
@@ -229,9 +254,16 @@ def _refuse_to_overwrite_work(path: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", help="the beginning of a name (01) or the path of a text source; else all")
+    parser.add_argument(
+        "names", nargs="*", help="the beginning of a name (01, zh/01) or the path of a text source; else all"
+    )
     parser.add_argument("--all", action="store_true", help="run all cells again, even where the code has not changed")
     parser.add_argument("--check", action="store_true", help="run nothing; fail if a notebook is not up to date")
+    parser.add_argument(
+        "--translated",
+        action="store_true",
+        help="run nothing; remember that the named translations say, cell by cell, what the English says now",
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many notebooks to run at a time (1)")
 
 
@@ -239,13 +271,19 @@ def main(arguments: argparse.Namespace) -> int:
     from .exercises import exercises
 
     try:
+        course_folder()  # or say what to do
         if arguments.check:
             problems = stale(COURSE, exercises)
             if problems:
                 print(*problems, "bring them up to date with: python -m largemodels release", sep="\n", file=sys.stderr)
             return 1 if problems else 0
+        if arguments.translated:
+            for target in translated(choose(targets(COURSE), arguments.names)):
+                mark(target)
+                print(f"in step with the English: {target.source.relative_to(COURSE).as_posix()}")
+            return 0
         written = release(COURSE, exercises, arguments.names, execute_all=arguments.all, jobs=arguments.jobs)
-    except (SourceError, ReleaseError) as error:
+    except (SourceError, PageError, ReleaseError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -254,5 +292,5 @@ def main(arguments: argparse.Namespace) -> int:
     for path in written:
         print(f"written: {path.relative_to(COURSE).as_posix()}")
     if not written:
-        print("all notebooks are up to date")
+        print("all notebooks and pages are up to date")
     return 0

@@ -6,6 +6,10 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from ..language import later, say
+
+STATUSES = (later("passed"), later("wrong"), later("not attempted"))
+
 
 @dataclass(frozen=True)
 class StageResult:
@@ -37,7 +41,14 @@ class Report:
     @property
     def headline(self) -> str:
         mark = {"passed": "✓", "wrong": "✗", "not attempted": "○"}[self.status]
-        return f"{mark} {self.exercise}: {self.status}, {self.points:g} of {self.max_points:g} points"
+        return say(
+            "{mark} {exercise}: {status}, {points:g} of {most:g} points",
+            mark=mark,
+            exercise=self.exercise,
+            status=say(self.status),
+            points=self.points,
+            most=self.max_points,
+        )
 
     def __str__(self) -> str:
         lines = [self.headline]
@@ -45,7 +56,7 @@ class Report:
             lines += [f"  {'✓' if s.passed else '✗'} {s.title} ({s.points:g}/{s.max_points:g})" for s in self.stages]
         lines.append(self.message)
         if self.printed:
-            lines.append(f"Your code printed:\n{self.printed}")
+            lines.append(say("Your code printed:") + f"\n{self.printed}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -53,8 +64,13 @@ class Report:
         return f"{self.points:g}" if os.environ.get("NBGRADER_EXECUTION") == "autograde" else str(self)
 
     def _repr_html_(self) -> str:
-        color = {"passed": "#1b7837", "wrong": "#b2182b", "not attempted": "#777777"}[self.status]
-        parts = [f"<b style='color:{color}'>{html.escape(self.headline)}</b>"]
+        # The theme's colours, at least 3 : 1 on its paper; where there is no theme, ones that are so on white and black.
+        color = {
+            "passed": "var(--jp-success-color1, #388e3c)",
+            "wrong": "var(--jp-error-color1, #d32f2f)",
+            "not attempted": "var(--jp-content-font-color2, #777777)",
+        }[self.status]
+        parts = [f"<b>{html.escape(self.headline)}</b>"]
         if self.status == "wrong" and len(self.stages) > 1:
             items = (
                 f"<li style='list-style:none'>{'✓' if s.passed else '✗'} {marked_up(s.title)} "
@@ -65,7 +81,7 @@ class Report:
         parts.append(f"<div>{marked_up(self.message)}</div>")
         if self.printed:
             parts.append(
-                f"<details><summary>What your code printed</summary><pre>{html.escape(self.printed)}</pre></details>"
+                f"<details><summary>{say('What your code printed')}</summary><pre>{html.escape(self.printed)}</pre></details>"
             )
         return f"<div style='border-left:4px solid {color};padding:0.4em 0.8em'>{''.join(parts)}</div>"
 

@@ -6,11 +6,17 @@ the kernel. This is a guard against accidents, not against malice: grading a cla
 
 import ctypes
 import io
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
+
+from ..language import say
+
+IMPORT_SECONDS = 120.0  # as long as an import may take, on top of the answer's own time
 
 
 @contextmanager
@@ -46,11 +52,14 @@ class LimitedText(io.TextIOBase):
     def __str__(self) -> str:
         if self.total <= self.limit:
             return self.kept
-        return f"{self.kept}\n… cut after {self.limit:,} of {self.total:,} characters"
+        cut = say("… cut after {kept:,} of {total:,} characters", kept=self.limit, total=self.total)
+        return f"{self.kept}\n{cut}"
 
 
 def run_limited(work: Callable[[], None], *, seconds: float, characters: int = 2_000) -> tuple[bool, str]:
     """Call `work` for at most `seconds`; return whether it finished, and what it printed (cut to `characters`).
+
+    An import is never cut short, since half of a module would stay behind in the kernel, and does not count.
 
     An exception that `work` lets through is raised here.
     """
@@ -71,6 +80,8 @@ def run_limited(work: Callable[[], None], *, seconds: float, characters: int = 2
         try:
             thread.start()
             thread.join(seconds)
+            if _wait_for_import(thread):
+                thread.join(seconds)
         finally:  # also when the reader presses the stop button while we wait
             _stop(thread)
     if ended and ended[0] is not None:
@@ -78,9 +89,29 @@ def run_limited(work: Callable[[], None], *, seconds: float, characters: int = 2
     return bool(ended), str(printed)
 
 
+def _wait_for_import(thread: threading.Thread) -> bool:
+    """Wait until `thread` imports nothing; return whether it did when it was called."""
+    end = time.monotonic() + IMPORT_SECONDS
+    waited = False
+    while thread.is_alive() and _imports(thread) and time.monotonic() < end:
+        waited = True
+        thread.join(0.02)
+    return waited
+
+
+def _imports(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident)
+    while frame:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
+
+
 def _stop(thread: threading.Thread) -> None:
     # Asked more than once: a bare `except:` in a loop may swallow the first requests.
     for _ in range(20):
+        _wait_for_import(thread)
         if not thread.is_alive():
             return
         ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(OutOfTime))

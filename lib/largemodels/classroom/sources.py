@@ -29,12 +29,19 @@ code follows directly, commented out; ``solutions/`` do not show it::
 On the code cells of an exercise ``answer-1.1`` and ``check-1.1``, once each; they get nbgrader's metadata. On any cell
 of a solution ``solution-only``: left out of ``exercises/``; a Markdown cell is tagged by ``+++ {"tags": ["…"]}``.
 
+**Handing in.** The last two cells of each of the ``exercises/`` are added here.
+
+**Other languages.** The first Markdown cell ends with a link to the same notebook in each other language that has it; it
+is added here.
+
 **Placeholders** in Markdown, filled from the exercise's declaration: ``<!-- exercise: 1.1 -->`` (heading),
-``<!-- options: 1.1 -->`` (what a *choose* exercise offers), ``<!-- hints: 1.1 -->`` (folded).
+``<!-- options: 1.1 -->`` (what a *choose* exercise offers), ``<!-- hints: 1.1 -->`` (folded). ``<!-- hours: all -->``
+is the table of how long everything takes.
 """
 
 import ast
 import hashlib
+import os
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -46,18 +53,29 @@ from typing import Literal
 import nbformat
 from nbformat import NotebookNode
 
+from ..course.lab import front_page
+from ..language import ENGLISH, NAMES, edition_folder, languages, later, say, speaking
 from .exercise import Exercise
+from .hours import hours_table
 
-METADATA = {  # without the versions that kernels add: they differ from machine to machine
+METADATA = {  # as JupyterLab writes it, but for Python's version: see `course.files`
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {
+        "codemirror_mode": {"name": "ipython", "version": 3},
         "file_extension": ".py",
         "mimetype": "text/x-python",
         "name": "python",
+        "nbconvert_exporter": "python",
         "pygments_lexer": "ipython3",
     },
 }
+HANDING_IN = later("""## Handing in
+
+Save the notebook, then run this cell. It reads the saved file as grading will, shows what it finds beside what your checks \
+showed, and writes the file to hand in, for which it needs your student number once: `hand_in(number="2026001")`. Nothing is \
+sent anywhere.""")
 MARKER = re.compile(r"(\s*)### (BEGIN|END) (SOLUTION|GIVEN)\s*")
+KINDS = (later("implement"), later("repair"), later("predict"), later("choose"))
 LIKE_A_MARKER = re.compile(r"\s*(###\s*(BEGIN|END)\b|#+\s*(BEGIN|END)\s+(SOLUTION|GIVEN)\b).*", re.IGNORECASE)
 PLACEHOLDER = re.compile(r"<!--\s*([\w-]+):\s*(\S+)\s*-->")
 EXERCISE_TAG = re.compile(r"(answer|check)-(.+)")
@@ -74,6 +92,18 @@ class Target:
     source: Path
     path: Path
     kind: Literal["chapter", "solution", "exercise"]
+    language: str = ENGLISH
+
+    @property
+    def original(self) -> Path:
+        """The English text that this one was written from; itself, if it is that."""
+        return self.source if self.language == ENGLISH else self.source.parents[1] / self.source.name
+
+    @property
+    def twins(self) -> "list[Target]":
+        """The same notebook in the other languages that have it."""
+        same = [target for target in targets(self.original.parents[2]) if target.original == self.original]
+        return [target for target in same if target.kind == self.kind and target.language != self.language]
 
     @property
     def keeps_outputs(self) -> bool:
@@ -82,14 +112,19 @@ class Target:
 
 
 def targets(course: Path) -> list[Target]:
-    """Every notebook that the course should have; ``START.ipynb`` lies at its root."""
+    """Every notebook that the course should have; the front pages lie at its root."""
     found = []
-    for source in sorted(course.glob("chapters/text/*.md")):
-        folder = course if source.stem == "START" else course / "chapters"
-        found.append(Target(source, folder / f"{source.stem}.ipynb", "chapter"))
-    for source in sorted(course.glob("solutions/text/*.md")):
-        found.append(Target(source, course / "solutions" / f"{source.stem}.ipynb", "solution"))
-        found.append(Target(source, course / "exercises" / f"{source.stem}.ipynb", "exercise"))
+    for language in languages():
+        edition = edition_folder(language)
+        for source in sorted((course / "chapters/text" / edition).glob("*.md")):
+            path = course / "chapters" / edition / f"{source.stem}.ipynb"
+            if source.stem == "START":
+                path = course / front_page(language)
+            found.append(Target(source, path, "chapter", language))
+        for source in sorted((course / "solutions/text" / edition).glob("*.md")):
+            name = f"{source.stem}.ipynb"
+            found.append(Target(source, course / "solutions" / edition / name, "solution", language))
+            found.append(Target(source, course / "exercises" / edition / name, "exercise", language))
     return found
 
 
@@ -107,12 +142,38 @@ def build(target: Target, exercises: Mapping[str, Exercise]) -> NotebookNode:
     except Exception as error:  # a tag list that is no YAML, for example; jupytext does not say which errors it raises
         raise SourceError(f"{target.source}: {error}") from error
     cells, ids = [], set()
-    for cell, line in zip(parsed.cells, parsed.metadata.source_map, strict=True):
-        context = _Context(target, text, max(line, 1), exercises)
-        if made := _make_cell(cell, context):
-            made.id = _cell_id(made, context, ids)
-            cells.append(made)
-    return nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
+    with speaking(target.language):
+        for cell, line in zip(parsed.cells, parsed.metadata.source_map, strict=True):
+            context = _Context(target, text, max(line, 1), exercises)
+            if made := _make_cell(cell, context):
+                made.id = _cell_id(made, context, ids)
+                cells.append(made)
+        if target.kind == "exercise":
+            for made in _handing_in():
+                made.id = _cell_id(made, _Context(target, text, 1, exercises), ids)
+                cells.append(made)
+    _link_to_twins(cells, target)
+    edition = {} if target.language == ENGLISH else {"largemodels": {"language": target.language}}
+    return nbformat.v4.new_notebook(cells=cells, metadata=METADATA | edition)
+
+
+def _link_to_twins(cells: list[NotebookNode], target: Target) -> None:
+    """Lead from the head of a notebook to its other editions. (The cell's id stays: its own text is what it was.)"""
+    head = next((cell for cell in cells if cell.cell_type == "markdown"), None)
+    links = [
+        f"[{NAMES[twin.language]}]({Path(os.path.relpath(twin.path, target.path.parent)).as_posix()})"
+        for twin in target.twins
+    ]
+    if head and links:
+        head.source += f"\n\n{' · '.join(links)}"
+
+
+def _handing_in() -> list[NotebookNode]:
+    """What ends every exercise notebook."""
+    return [
+        nbformat.v4.new_markdown_cell(say(HANDING_IN)),
+        nbformat.v4.new_code_cell("from largemodels.classroom import hand_in\n\nhand_in()"),
+    ]
 
 
 @dataclass(frozen=True)
@@ -276,7 +337,7 @@ def _uncomment(line: str, context: _Context) -> str:
 def _stub(block: Block, context: _Context) -> list[str]:
     """What stands in a solution's place."""
     if block.indent:
-        return [f"{block.indent}raise NotImplementedError  # your code here"]
+        return [f"{block.indent}raise NotImplementedError  # {say('your code here')}"]
     names = []
     for statement in ast.parse("\n".join(block.lines)).body:
         places = getattr(statement, "targets", [getattr(statement, "target", None)])  # a = b = …, or a: int = …
@@ -285,7 +346,7 @@ def _stub(block: Block, context: _Context) -> list[str]:
     if not names:
         problem = "a solution outside a function must assign a name, or be followed by ### BEGIN GIVEN"
         raise context.error(problem, "### BEGIN SOLUTION")
-    return [f"{name} = None  # your answer here" for name in dict.fromkeys(names)]
+    return [f"{name} = None  # {say('your answer here')}" for name in dict.fromkeys(names)]
 
 
 def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
@@ -301,6 +362,8 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
 def _fill_placeholders(source: str, context: _Context) -> str:
     def fill(match: re.Match) -> str:
         text, name, id = match[0], match[1], match[2]
+        if (name, id) == ("hours", "all"):
+            return hours_table(context.target.original.parents[2], context.exercises.values())
         if name not in PLACEHOLDERS:
             raise context.error(f"{text} is no placeholder; there are {', '.join(PLACEHOLDERS)}", text)
         return PLACEHOLDERS[name](context.exercise(id, at=text))
@@ -310,21 +373,23 @@ def _fill_placeholders(source: str, context: _Context) -> str:
 
 def _heading(exercise: Exercise) -> str:
     stars = "★" * exercise.stars + "☆" * (3 - exercise.stars)
-    points = f"{exercise.points:g} point{'' if exercise.points == 1 else 's'}"
-    facts = f"*{exercise.kind}* · {stars} · about {exercise.minutes} minutes · {points}"
-    return f"## Exercise {exercise.id} · {exercise.title}\n\n{facts}"
+    points = say("1 point") if exercise.points == 1 else say("{points:g} points", points=exercise.points)
+    minutes = say("about {minutes} minutes", minutes=exercise.minutes)
+    title = say("Exercise {id} · {title}", id=exercise.id, title=say(exercise.title))
+    return f"## {title}\n\n*{say(exercise.kind)}* · {stars} · {minutes} · {points}"
 
 
 def _hints(exercise: Exercise) -> str:
     """Folded; the blank lines let JupyterLab render Markdown and formulas inside."""
     return "\n\n".join(
-        f"<details>\n<summary>Hint {number}</summary>\n\n{textwrap.dedent(hint).strip()}\n\n</details>"
+        f"<details>\n<summary>{say('Hint {number}', number=number)}</summary>\n\n"
+        f"{textwrap.dedent(say(hint)).strip()}\n\n</details>"
         for number, hint in enumerate(exercise.hints, 1)
     )
 
 
 def _options(exercise: Exercise) -> str:
-    return "\n".join(f"- **{letter}.** {text}" for letter, text in exercise.options.items())
+    return "\n".join(f"- **{letter}.** {say(text)}" for letter, text in exercise.options.items())
 
 
 PLACEHOLDERS = {"exercise": _heading, "options": _options, "hints": _hints}

@@ -6,21 +6,26 @@ the docstrings are read from the source files of the standard library, none of w
 version of Python has other texts, but on one machine they are always the same, and in the same order. Reading them takes
 some seconds, so they are kept on disk, see `cache`.
 
+Documents are held out for testing by their titles. Different documents can say the same ("Return True if the queue is
+empty."), so every sentence that a training document contains, too, is taken out of the held-out ones.
+
     >>> [document.title for document in documents() if document.part == "text"][:2]
     ['_strptime', '_strptime.LocaleTime']
 """
 
 import ast
 import hashlib
+import importlib
 import itertools
 import re
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import cleandoc
 from pathlib import Path
 
-from largemodels.cache import cached
+from largemodels.lines import split_lines
+from largemodels.storage import cached
 
 # The parts of the library, and of some its modules. What Python no longer has, or not yet, is skipped.
 PARTS = {
@@ -76,7 +81,7 @@ def documents(split: str | None = None, path: str | Path | None = None) -> list[
     """
     if split not in (None, "train", "test"):
         raise ValueError(f'split must be "train", "test", or None for all, got {split!r}')
-    found = _python() if path is None else list(_distinct(_own(Path(path))))
+    found = _python() if path is None else _fit_to_test(_own(Path(path)))
     return [document for document in found if split in (None, document.split)]
 
 
@@ -85,14 +90,41 @@ def sentences(text: str) -> list[str]:
 
     That is a rule of thumb: "e.g. Unix" would be cut in two.
     """
-    return [sentence for line in text.splitlines() for sentence in re.split(r"(?<=[.?!])\s+(?=[\"'(]*[A-Z])", line)]
+    return [sentence for line in split_lines(text) for sentence in re.split(r"(?<=[.?!])\s+(?=[\"'(]*[A-Z])", line)]
 
 
-def _distinct(found: Iterator[Document]) -> Iterator[Document]:
+def without_seen_sentences(found: list[Document]) -> list[Document]:
+    """The same documents, the held-out ones without the sentences that some training document contains, too.
+
+    Two sentences count as the same if they consist of the same words, whatever their case and punctuation. A document
+    of which nothing is left is dropped. The training documents stay as they are.
+    """
+    seen = {_words(s) for document in found if document.split == "train" for s in sentences(document.text)}
+    kept = []
+    for document in found:
+        if document.split == "test":
+            lines = [[s for s in sentences(line) if _words(s) not in seen] for line in document.text.splitlines()]
+            document = replace(document, text="\n".join(" ".join(line) for line in lines if line))
+        if document.text:
+            kept.append(document)
+    return kept
+
+
+def _fit_to_test(found: Iterable[Document]) -> list[Document]:
+    """Nothing twice, and nothing held out that stands in a training document."""
+    # The second time, for paragraphs that have become equal by losing sentences.
+    return list(_distinct(without_seen_sentences(list(_distinct(found)))))
+
+
+def _words(sentence: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", sentence.casefold()))
+
+
+def _distinct(found: Iterable[Document]) -> Iterator[Document]:
     """Without the paragraphs that some document before had, too, and without documents that have none of their own."""
     seen = set()
     for document in found:
-        own = [paragraph for paragraph in document.text.splitlines() if paragraph not in seen]
+        own = [paragraph for paragraph in split_lines(document.text) if paragraph not in seen]
         seen.update(own)
         if own:
             yield Document(document.title, "\n".join(dict.fromkeys(own)), document.part)
@@ -103,13 +135,13 @@ def _distinct(found: Iterator[Document]) -> Iterator[Document]:
 
 def _python() -> list[Document]:
     try:
-        from pydoc_data.topics import topics
+        topics = importlib.import_module("pydoc_data.topics").topics
     except ImportError:  # some distributions leave it out
         topics = {}
     sources = [(part, name, file.read_bytes()) for part, name, file in _files()]
 
     def make() -> list[tuple[str, str, str]]:
-        found = _distinct(itertools.chain(_reference(topics), _library(sources)))
+        found = _fit_to_test(itertools.chain(_reference(topics), _library(sources)))
         return [(document.title, document.text, document.part) for document in found]
 
     made_from = [repr(topics).encode(), Path(__file__).read_bytes()]
@@ -156,7 +188,9 @@ def _reference(topics: dict[str, str]) -> Iterator[Document]:
 def _docstrings(source: bytes, name: str) -> Iterator[tuple[str, str]]:
     """The docstrings of a source file in the order they stand in, each with its dotted name."""
 
-    def visit(node: ast.AST, name: str) -> Iterator[tuple[str, str]]:
+    def visit(
+        node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str
+    ) -> Iterator[tuple[str, str]]:
         if docstring := ast.get_docstring(node, clean=False):
             yield name, docstring
         for child in node.body:
@@ -193,7 +227,7 @@ def _is_prose(paragraph: str) -> bool:
 def _own(file: Path) -> Iterator[Document]:
     """A file in documents of about 1,000 characters: whole paragraphs, named after the place of the first."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is not a UTF-8 text (byte {error.start}); save it as UTF-8") from None
     blocks = (" ".join(block.split()) for block in re.split(r"\n\s*\n", text))

@@ -43,7 +43,8 @@ class Adverbial:
 
 
 def _nouns(kind: str, table: str) -> list[Noun]:
-    return [Noun(*line.split(), kind) for line in table.strip().splitlines()]
+    rows = (line.split() for line in table.strip().splitlines())
+    return [Noun(singular, plural, chinese, measure, kind) for singular, plural, chinese, measure in rows]
 
 
 NOUNS = [
@@ -226,7 +227,10 @@ RELATIONS = frozenset(["teacher", "student", "doctor", "child", "friend", "neigh
 def _verbs(table: str) -> list[Verb]:
     rows = (line.split() for line in table.strip().splitlines())
     groups = {"all": _ALL, "goods": _GOODS, "-": ()}
-    return [Verb(*forms, groups[kinds] if kinds in groups else tuple(kinds.split("+"))) for *forms, kinds in rows]
+    return [
+        Verb(base, third, past, participle, chinese, groups[kinds] if kinds in groups else tuple(kinds.split("+")))
+        for base, third, past, participle, chinese, kinds in rows
+    ]
 
 
 ACTIONS = _verbs(
@@ -260,14 +264,14 @@ ACTIONS = _verbs(
     """
 )
 STATES = [
-    Verb(*row, stative=True)
-    for row in (
-        ("like", "likes", "", "", "喜欢", _ALL),
-        ("love", "loves", "", "", "爱", ("person", "animal")),
-        ("know", "knows", "", "", "认识", ("person", "animal")),
-        ("need", "needs", "", "", "需要", _ALL),
-        ("hate", "hates", "", "", "讨厌", _ALL),
-        ("want", "wants", "", "", "想要", _GOODS),
+    Verb(base, third, "", "", chinese, objects, stative=True)
+    for base, third, chinese, objects in (
+        ("like", "likes", "喜欢", _ALL),
+        ("love", "loves", "爱", ("person", "animal")),
+        ("know", "knows", "认识", ("person", "animal")),
+        ("need", "needs", "需要", _ALL),
+        ("hate", "hates", "讨厌", _ALL),
+        ("want", "wants", "想要", _GOODS),
     )
 ]
 INTRANSITIVE = _verbs(

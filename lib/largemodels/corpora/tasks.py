@@ -22,7 +22,6 @@ kept out of training altogether.
 Everything is a function of a seed or of a generator.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -30,7 +29,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from largemodels.batching import seeded
+from largemodels.lines import split_lines
+from largemodels.seeds import seeded
+from largemodels.tokenizers import Tokenizer
 
 from .lexicon import NOUNS
 
@@ -65,50 +66,32 @@ def prompt(description: str, examples: Sequence[tuple[str, str]], question: str)
     return "\n".join([*lines, *(f"{word} => {answer}" for word, answer in examples), f"{question} =>"])
 
 
-class PromptTokenizer:
+class PromptTokenizer(Tokenizer):
     """Prompts to token ids and back. A line ``dog => bomi`` is two tokens: the arrow belongs to the word before it.
 
-    The first token is the description, or ``<bos>`` where there is none.
-
-    Attributes:
-        tokens: from id to token.
+    The first token is the description. Where a prompt has none, `encode` begins with the special token ``<bos>``.
     """
 
     def __init__(self):
         answers = (*(CHINESE[word] for word in WORDS), *CODE_WORDS, *LETTERS)
-        self.tokens = ["<bos>", *DESCRIPTIONS.values(), *(f"{word} =>" for word in WORDS), *answers]
-        self._ids = {token: id for id, token in enumerate(self.tokens)}
+        super().__init__(
+            ["<bos>", *DESCRIPTIONS.values(), *(f"{word} =>" for word in WORDS), *answers], special=["<bos>"]
+        )
 
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    def id(self, token: str) -> int:
-        """ValueError for an unknown token, with those it resembles."""
-        if token not in self._ids:
-            near = difflib.get_close_matches(token, self.tokens, n=3, cutoff=0.4)
-            hint = f"; do you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"{token!r} is not among the {len(self)} tokens of these tasks{hint}")
-        return self._ids[token]
-
-    def encode(self, text: str) -> list[int]:
-        """A prompt, or the beginning of one, to ids."""
-        tokens = []
-        for line in filter(None, (line.strip() for line in text.splitlines())):
+    def _encode(self, text: str) -> list[int]:
+        pieces = []
+        for line in filter(None, (line.strip() for line in split_lines(text))):
             word, arrow, answer = (part.strip() for part in line.partition("=>"))
-            tokens += [f"{word} =>", *([answer] if answer else [])] if arrow else [line]
-        ids = [self.id(token) for token in tokens]
-        described = bool(tokens) and tokens[0] in ("<bos>", *DESCRIPTIONS.values())
-        return ids if described else [0, *ids]
+            pieces += [f"{word} =>", *([answer] if answer else [])] if arrow else [line]
+        if "<bos>" in pieces:
+            raise ValueError(
+                "<bos> is no text; leave the line out: a prompt without a description begins with it anyway"
+            )
+        described = bool(pieces) and pieces[0] in DESCRIPTIONS.values()
+        return [self.id(piece) for piece in (pieces if described else ["<bos>", *pieces])]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Ids to text: `encode` turned around."""
-        ids = [int(id) for id in ids]
-        outside = [id for id in ids if not 0 <= id < len(self)]
-        if outside:
-            raise ValueError(f"token id {outside[0]} is outside the vocabulary of {len(self)} tokens")
-        tokens = [self.tokens[id] for id in ids]
-        text = "".join(token + (" " if token.endswith("=>") else "\n") for token in tokens if token != "<bos>")
-        return text.strip()
+    def _join(self, tokens: list[str]) -> str:
+        return "".join(token + (" " if token.endswith("=>") else "\n") for token in tokens).strip()
 
 
 _TOKENIZER = PromptTokenizer()

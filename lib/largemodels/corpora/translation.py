@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from largemodels.language import Spoken, later
+from largemodels.lines import read_lines
+
 from .lexicon import (
     ACTIONS,
     ADJECTIVES,
@@ -42,30 +45,32 @@ from .lexicon import (
     Verb,
 )
 
-CONSTRUCTIONS = {
-    "measure": "a number, *a*, *this* or *that* with its measure word: 两 本 书",
-    "adjective": "an adjective before its noun",
-    "possessive": "possession with 的: 老师 的 狗",
-    "relative": "a relative clause, before the noun in Chinese: 男孩 喜欢 的 狗",
-    "time": "a time adverbial, before the verb in Chinese",
-    "place": "a place adverbial, before the verb in Chinese",
-    "frequency": "often, always, sometimes",
-    "past": "the past, with 了",
-    "future": "will, 会",
-    "progressive": "is doing, 正在",
-    "modal": "can 能",
-    "negation": "不, or 没 for the past",
-    "yes-no question": "吗 at the end",
-    "who question": "谁 where the subject stands",
-    "what question": "什么 where the object stands",
-    "where question": "在 哪里 where the place stands",
-    "when question": "什么时候 where the time stands",
-    "how many question": "几 before the measure word",
-    "quality": "a thing is …: 很",
-    "comparison": "bigger than: 比 before the adjective",
-    "location": "a thing is somewhere: 在",
-    "existence": "there is …: the place comes first, with 有",
-}
+CONSTRUCTIONS = Spoken(
+    {
+        "measure": later("a number, *a*, *this* or *that* with its measure word: 两 本 书"),
+        "adjective": later("an adjective before its noun"),
+        "possessive": later("possession with 的: 老师 的 狗"),
+        "relative": later("a relative clause, before the noun in Chinese: 男孩 喜欢 的 狗"),
+        "time": later("a time adverbial, before the verb in Chinese"),
+        "place": later("a place adverbial, before the verb in Chinese"),
+        "frequency": later("often, always, sometimes"),
+        "past": later("the past, with 了"),
+        "future": later("will, 会"),
+        "progressive": later("is doing, 正在"),
+        "modal": later("can 能"),
+        "negation": later("不, or 没 for the past"),
+        "yes-no question": later("吗 at the end"),
+        "who question": later("谁 where the subject stands"),
+        "what question": later("什么 where the object stands"),
+        "where question": later("在 哪里 where the place stands"),
+        "when question": later("什么时候 where the time stands"),
+        "how many question": later("几 before the measure word"),
+        "quality": later("a thing is …: 很"),
+        "comparison": later("bigger than: 比 before the adjective"),
+        "location": later("a thing is somewhere: 在"),
+        "existence": later("there is …: the place comes first, with 有"),
+    }
+)
 
 # Constructions that never meet in a training sentence, only in a test sentence: two of them, or three of which any two
 # are known together. (Hold out all of relative + negation, and a model concludes that where there is a relative clause
@@ -139,13 +144,14 @@ def read_pairs(path: str | Path) -> list[Pair]:
     """Your own pairs: one a line, English, a tab, Chinese, words separated by spaces; blank lines are passed over.
 
     Raises:
-        ValueError: lines that are not two non-empty texts with one tab between them, all named by number.
+        ValueError: lines that are not two non-empty texts with one tab between them, all named by number; a file that
+            is not UTF-8.
     """
     pairs, wrong = [], []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), 1):
+    for number, line in enumerate(read_lines(path), 1):
         fields = [" ".join(field.split()) for field in line.split("\t")]
         if len(fields) == 2 and all(fields):
-            pairs.append(Pair(*fields))
+            pairs.append(Pair(fields[0], fields[1]))
         elif line.strip():
             wrong.append(f"line {number}: {line.strip()[:60]!r}")
     if wrong:
@@ -252,8 +258,8 @@ class Grammar:
                 english, chinese = self._with_relative_clause(noun, english, chinese)
         return Phrase(english, chinese, noun, not plural, "are" if plural else "is")
 
-    def _adjective(self, noun: Noun, among: list[Adjective] | None = None) -> Adjective | None:
-        fitting = [adjective for adjective in among or ADJECTIVES + COLOURS if noun.kind in adjective.kinds]
+    def _adjective(self, noun: Noun) -> Adjective | None:
+        fitting = [adjective for adjective in ADJECTIVES + COLOURS if noun.kind in adjective.kinds]
         return self.rng.choice(fitting) if fitting else None
 
     def _owned(self, english: str, chinese: str) -> tuple[str, str]:
@@ -261,8 +267,8 @@ class Grammar:
         if self._chance(0.6):
             _, _, possessive, owner = self.rng.choice(PRONOUNS)
             return f"{possessive} {english}", f"{owner} 的 {chinese}"
-        owner = self._noun(["person"])
-        return f"the {owner.singular} 's {english}", f"{owner.chinese} 的 {chinese}"
+        person = self._noun(["person"])
+        return f"the {person.singular} 's {english}", f"{person.chinese} 的 {chinese}"
 
     def _determined(self, noun: Noun, plural: bool, english: str, chinese: str) -> tuple[str, str]:
         if noun.kind in MASS or self._chance(0.45):
@@ -460,7 +466,8 @@ class Grammar:
         """The house is big: 房子 很 大; not big: 不 大; is it big? 大 吗."""
         self.used.add("quality")
         noun = self._noun({noun.kind for noun in NOUNS} - MASS)
-        subject, adjective = self._noun_phrase(noun), self._adjective(noun, ADJECTIVES)
+        subject = self._noun_phrase(noun)
+        adjective = self.rng.choice([adjective for adjective in ADJECTIVES if noun.kind in adjective.kinds])
         self.mixed.append(f"{adjective.english} {noun.singular}")
         mood = self.rng.choice(["statement", "statement", "negation", "yes-no question"])
         if mood != "statement":

@@ -1,12 +1,11 @@
 """Fill in the blanks: type a text with holes, and see what a masked language model would put there."""
 
-import html
-
 import ipywidgets
 import torch
 
-from largemodels import plots
 from largemodels.bert import BERT
+from largemodels.explorers.frame import Explorer, bar_row, problem
+from largemodels.language import say
 from largemodels.masked_lm import pack
 from largemodels.tokenizers import Tokenizer
 
@@ -34,7 +33,7 @@ def blank_explorer(model: BERT, tokenizer: Tokenizer, text: str, candidates: int
     return BlankExplorer(model, tokenizer, text, candidates)
 
 
-class BlankExplorer(ipywidgets.VBox):
+class BlankExplorer(Explorer):
     """What `blank_explorer` returns.
 
     Attributes:
@@ -44,7 +43,7 @@ class BlankExplorer(ipywidgets.VBox):
 
     def __init__(self, model: BERT, tokenizer: Tokenizer, text: str, candidates: int):
         self.model, self.tokenizer, self.candidates = model, tokenizer, candidates
-        self.text = ipywidgets.Text(text, continuous_update=False, layout={"width": "40em"})
+        self.text = ipywidgets.Text(text, description=say("text"), continuous_update=False, layout={"width": "44em"})
         self.text.add_class("largemodels-blanks")
         self.view = ipywidgets.HTML()
         self.text.observe(lambda change: self._draw(), "value")
@@ -56,13 +55,10 @@ class BlankExplorer(ipywidgets.VBox):
             self.found = self._fill(self.text.value)
         except ValueError as error:
             self.found = []
-            self.view.value = f"<div>{html.escape(str(error))}</div>"
+            self.view.value = problem(error)
             return
-        self.view.value = (
-            "<div style='display:flex;gap:2em;flex-wrap:wrap;margin-top:0.5em'>"
-            + "".join(_table(number, hole) for number, hole in enumerate(self.found, start=1))
-            + "</div>"
-        )
+        tables = (_table(number, hole) for number, hole in enumerate(self.found, start=1))
+        self.view.value = f"<div class='side'>{''.join(tables)}</div>"
 
     @torch.no_grad()
     def _fill(self, text: str) -> list[list[tuple[str, float]]]:
@@ -70,9 +66,11 @@ class BlankExplorer(ipywidgets.VBox):
         mask_id, longest = self.tokenizer.id("[MASK]"), self.model.config.max_length
         ids = parts[0] + [i for part in parts[1:] for i in (mask_id, *part)]
         if len(parts) == 1:
-            raise ValueError(f"Write {HOLE} where a token is missing.")
+            raise ValueError(say("Write {hole} where a token is missing.", hole=HOLE))
         if len(ids) + 2 > longest:
-            raise ValueError(f"This text has {len(ids)} tokens; the model reads {longest - 2} at most.")
+            raise ValueError(
+                say("This text has {count} tokens; the model reads {most} at most.", count=len(ids), most=longest - 2)
+            )
         tokens, segments, mask = pack([ids], self.tokenizer, len(ids) + 2)
         logits = self.model(tokens, segments, mask)[0][tokens[0] == mask_id]
         special = [self.tokenizer.id(token) for token in self.tokenizer.special]
@@ -84,17 +82,10 @@ class BlankExplorer(ipywidgets.VBox):
         ]
 
     def __repr__(self) -> str:
-        return f"fill in the blanks of {self.text.value!r} (run this cell to use it)"
+        return say("fill in the blanks of {text!r} (run this cell to use it)", text=self.text.value)
 
 
 def _table(number: int, candidates: list[tuple[str, float]]) -> str:
     """The candidates of one hole, each with a bar as long as its probability."""
-    rows = "".join(
-        f"<tr><td style='text-align:right;padding-right:0.6em'><code>{html.escape(token)}</code></td>"
-        f"<td><div style='background:{plots.COLORS[0]};width:{160 * p:.0f}px;height:0.8em;display:inline-block'></div>"
-        f" {p:.2f}</td></tr>"
-        for token, p in candidates
-    )
-    return (
-        f"<table role='table' aria-label='candidates for hole {number}'><caption>hole {number}</caption>{rows}</table>"
-    )
+    rows = "".join(bar_row(token, p, 12 * p) for token, p in candidates)
+    return f"<table><caption>{say('hole {number}', number=number)}</caption>{rows}</table>"

@@ -9,23 +9,26 @@ import torch
 
 from largemodels import denoising, plots
 from largemodels.denoising import HIDDEN, Corrupted
+from largemodels.explorers.frame import Explorer, problem
+from largemodels.language import later, say
 from largemodels.plots.base import ink_on
 
 TEXT = "Dogs like balls . They run after them . In the evening they sleep ."
 
 CORRUPTIONS: dict[str, Callable[[Sequence[str], float, torch.Generator], Corrupted]] = {
-    "token masking 词掩码": denoising.token_masking,
-    "token deletion 词删除": denoising.token_deletion,
-    "text infilling 文本填充": denoising.text_infilling,
-    "sentence permutation 句子重排": lambda text, rate, generator: denoising.sentence_permutation(
+    later("token masking 词掩码"): denoising.token_masking,
+    later("token deletion 词删除"): denoising.token_deletion,
+    later("text infilling 文本填充"): denoising.text_infilling,
+    later("sentence permutation 句子重排"): lambda text, rate, generator: denoising.sentence_permutation(
         text, generator, end=(".", "!", "?", "。", "！", "？")
     ),
-    "document rotation 文档旋转": lambda text, rate, generator: denoising.document_rotation(text, generator),
-    "T5: span corruption 片段替换": denoising.span_corruption,
+    later("document rotation 文档旋转"): lambda text, rate, generator: denoising.document_rotation(text, generator),
+    later("T5: span corruption 片段替换"): denoising.span_corruption,
 }
 MASKING, _, _, PERMUTATION, ROTATION, _ = CORRUPTIONS
 
 HIDDEN_COLOR, FOUND, MOVED = plots.COLORS[:3]
+BORDERS = {HIDDEN_COLOR: "solid", FOUND: "double", MOVED: "dashed"}  # for readers to whom colours say nothing
 
 
 def corruption_explorer(text: str = TEXT) -> "CorruptionExplorer":
@@ -33,7 +36,7 @@ def corruption_explorer(text: str = TEXT) -> "CorruptionExplorer":
     return CorruptionExplorer(text)
 
 
-class CorruptionExplorer(ipywidgets.VBox):
+class CorruptionExplorer(Explorer):
     """What `corruption_explorer` returns.
 
     Attributes:
@@ -47,10 +50,12 @@ class CorruptionExplorer(ipywidgets.VBox):
 
     def __init__(self, text: str):
         style, wide = {"description_width": "6em"}, {"width": "44em"}
-        self.text = ipywidgets.Textarea(text, description="text", rows=3, style=style, layout=wide)
-        self.corruption = ipywidgets.Dropdown(options=list(CORRUPTIONS), description="corruption", style=style)
-        self.rate = ipywidgets.FloatSlider(0.3, min=0, max=1, step=0.05, description="rate", style=style)
-        self.seed = ipywidgets.IntSlider(0, min=0, max=99, description="seed", style=style)
+        self.text = ipywidgets.Textarea(text, description=say("text"), rows=3, style=style, layout=wide)
+        self.corruption = ipywidgets.Dropdown(
+            options=[(say(name), name) for name in CORRUPTIONS], description=say("corruption"), style=style
+        )
+        self.rate = ipywidgets.FloatSlider(0.3, min=0, max=1, step=0.05, description=say("rate"), style=style)
+        self.seed = ipywidgets.IntSlider(0, min=0, max=99, description=say("seed"), style=style)
         self.view, self.result = ipywidgets.HTML(), None
         for widget in (self.text, self.corruption, self.rate, self.seed):
             widget.observe(lambda change: self._draw(), "value")
@@ -70,14 +75,14 @@ class CorruptionExplorer(ipywidgets.VBox):
             self.result = CORRUPTIONS[name](self.tokens, self.rate.value, generator)
         except ValueError as error:
             self.result = None
-            self.view.value = f"<div style='color:#a00'>{html.escape(str(error))}</div>"
+            self.view.value = problem(error)
             return
-        rows = {"text": self._text_row(), "input": self._input_row(), "target": self._target_row()}
-        lines = (
-            f"<tr><td style='padding-right:1em'>{name}</td><td>{_row(row)}</td></tr>" for name, row in rows.items()
+        rows = {say("text"): self._text_row(), say("input"): self._input_row(), say("target"): self._target_row()}
+        lines = (f"<tr><td>{name}</td><td>{_row(row)}</td></tr>" for name, row in rows.items())
+        legend = _row(
+            [(say("hidden"), HIDDEN_COLOR), (say("to be found out"), FOUND), (say("not in its place"), MOVED)]
         )
-        legend = _row([("hidden", HIDDEN_COLOR), ("to be found out", FOUND), ("not in its place", MOVED)])
-        self.view.value = f"<table style='line-height:1.9'>{''.join(lines)}</table><div>{legend}</div>"
+        self.view.value = f"<table class='texts'>{''.join(lines)}</table><div>{legend}</div>"
 
     def _text_row(self) -> list[tuple[str, str]]:
         kept = {*self.result.origin}
@@ -95,20 +100,21 @@ class CorruptionExplorer(ipywidgets.VBox):
     def _target_row(self) -> list[tuple[str, str]]:
         target = self.result.target
         if self.corruption.value == ROTATION:
-            return [(f"the text begins at token {target}", FOUND)]
+            return [(say("the text begins at token {number}", number=target), FOUND)]
         if self.corruption.value == MASKING:
             return [(token, FOUND if color else "") for token, color in self._text_row()]
         return [(str(item), HIDDEN_COLOR if item in denoising.SENTINELS else FOUND) for item in target]
 
     def __repr__(self) -> str:
-        return "explorer of corruptions (run this cell to use it)"
+        return say("explorer of corruptions (run this cell to use it)")
 
 
 def _row(cells: list[tuple[str, str]]) -> str:
-    return " ".join(_box(text, color) for text, color in cells) or "nothing"
+    return " ".join(_box(text, color) for text, color in cells) or say("nothing")
 
 
 def _box(text: str, color: str) -> str:
     ink = ink_on(color) if color else "inherit"
-    look = f"background:{color or 'rgba(128,128,128,0.15)'};color:{ink};padding:0.1em 0.35em;border-radius:0.25em"
+    border = f"3px {BORDERS[color]} {color}" if color else "3px solid transparent"
+    look = f"background:{color or 'rgba(128,128,128,0.15)'} padding-box;color:{ink};padding:0 0.2em;border:{border}"
     return f"<span style='{look};white-space:nowrap'>{html.escape(text)}</span>"

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from largemodels import plots
+from largemodels.explorers.frame import Explorer, problem
+from largemodels.language import say
 from largemodels.tokenizers import Tokenizer
 
 CANDIDATES = 6  # buttons for the next token
@@ -37,7 +39,7 @@ def decoding_explorer(
     return DecodingExplorer(model, source_tokenizer, target_tokenizer, sentence, bos, eos, prepare, max_new_tokens)
 
 
-class DecodingExplorer(ipywidgets.VBox):
+class DecodingExplorer(Explorer):
     """What `decoding_explorer` returns.
 
     Attributes:
@@ -46,7 +48,7 @@ class DecodingExplorer(ipywidgets.VBox):
         choices: a button for each of the most probable next tokens; pressing it writes that token.
         back, finish: buttons that take the last token back, and write the most probable ones to the end.
         tokens: ids of the target so far, `bos` first.
-        probabilities: of the next token, ``(vocab_size,)``.
+        probabilities: of the next token, ``(vocab_size,)``; None if the sentence cannot be read.
         cross, own: the weights of the chosen layer for the last position, ``(heads, source)`` and ``(heads, target)``.
         problem: why there is nothing to show, or "".
         view: the picture.
@@ -59,12 +61,12 @@ class DecodingExplorer(ipywidgets.VBox):
         self.tokens, self.problem = [bos], ""
         layers, heads = len(model.decoder.blocks), model.decoder.blocks[0].attention.num_heads
         style, wide = {"description_width": "7em"}, ipywidgets.Layout(width="40em")
-        self.sentence = ipywidgets.Text(sentence, description="sentence", style=style, layout=wide)
-        self.layer = ipywidgets.IntSlider(layers, min=1, max=layers, description="layer", style=style)
-        self.head = ipywidgets.IntSlider(0, min=0, max=heads, description="head (0: all)", style=style)
+        self.sentence = ipywidgets.Text(sentence, description=say("sentence"), style=style, layout=wide)
+        self.layer = ipywidgets.IntSlider(layers, min=1, max=layers, description=say("layer"), style=style)
+        self.head = ipywidgets.IntSlider(0, min=0, max=heads, description=say("head (0: all)"), style=style)
         self.choices = [ipywidgets.Button() for _ in range(CANDIDATES)]
-        self.back = ipywidgets.Button(description="back", icon="undo")
-        self.finish = ipywidgets.Button(description="to the end", icon="fast-forward")
+        self.back = ipywidgets.Button(description=say("back"), icon="undo")
+        self.finish = ipywidgets.Button(description=say("to the end"), icon="fast-forward")
         self.view = ipywidgets.HTML()
 
         self.sentence.observe(lambda change: self._begin(), "value")
@@ -75,7 +77,9 @@ class DecodingExplorer(ipywidgets.VBox):
         self.back.on_click(lambda button: self._take_back())
         self.finish.on_click(lambda button: self._finish())
         self._begin()
-        buttons = [ipywidgets.HBox(self.choices), ipywidgets.HBox([self.back, self.finish])]
+        choices = ipywidgets.HBox(self.choices)
+        choices.add_class("choices")
+        buttons = [choices, ipywidgets.HBox([self.back, self.finish])]
         super().__init__([self.sentence, self.view, *buttons, self.layer, self.head])
 
     @property
@@ -121,7 +125,7 @@ class DecodingExplorer(ipywidgets.VBox):
         try:
             words = self.source_tokenizer.encode(self.prepare(self.sentence.value))
             if not words:
-                raise ValueError("type a sentence to translate")
+                raise ValueError(say("type a sentence to translate"))
             self._source = [*words, self.eos]
             # At the end there is nothing to ask: what is shown is how EOS came about.
             read = self.tokens[:-1] if self.ended else self.tokens
@@ -131,7 +135,7 @@ class DecodingExplorer(ipywidgets.VBox):
             self.probabilities, self._weights, self._shown = logits[0, -1].softmax(-1), weights, read
             self.problem = ""
         except ValueError as error:  # an unknown word, or more tokens than the model has positions
-            self.problem = str(error)
+            self.problem, self.probabilities = str(error), None
         finally:
             self.model.train(training)
         self._draw()
@@ -139,15 +143,20 @@ class DecodingExplorer(ipywidgets.VBox):
     def _draw(self) -> None:
         self._label_buttons()
         if self.problem:
-            self.view.value = f"<div role='alert' style='color:#a00'>{html.escape(self.problem)}</div>"
+            self.view.value = problem(self.problem)
             return
         name = self.target_tokenizer.tokens
         source = [self.source_tokenizer.tokens[i] for i in self._source]
         cross, own = (self._of_head(weights) for weights in (self.cross, self.own))
-        asked = f"how {html.escape(name[self.eos])} was chosen" if self.ended else "what comes next"
+        end = html.escape(name[self.eos])
+        reads = (
+            say("cross-attention, how {token} was chosen: what is read in the sentence", token=end)
+            if self.ended
+            else say("cross-attention, what comes next: what is read in the sentence")
+        )
         self.view.value = (
-            f"<div>cross-attention, {asked}: what is read in the sentence</div>{_shaded(source, cross)}"
-            f"<div>self-attention: what is read in the translation so far</div>"
+            f"<div>{reads}</div>{_shaded(source, cross)}"
+            f"<div>{say('self-attention: what is read in the translation so far')}</div>"
             f"{_shaded([name[i] for i in self._shown], own)}"
             f"<div style='font-size:1.2em;margin:0.3em 0'>{html.escape(self.text) or '…'}"
             f"{' ∎' if self.ended else ''}</div>"
@@ -165,12 +174,12 @@ class DecodingExplorer(ipywidgets.VBox):
         )
         for button, token in zip(self.choices, best + [None] * (CANDIDATES - len(best)), strict=True):
             button.token, button.disabled = token, idle or token is None
-            button.description = (
-                "" if token is None else f"{self.target_tokenizer.tokens[token]}  {self.probabilities[token]:.3f}"
+            button.description = (  # without any text a button would keep its old one
+                "–" if token is None else f"{self.target_tokenizer.tokens[token]}  {self.probabilities[token]:.3f}"
             )
 
     def __repr__(self) -> str:
-        return f"decoding explorer for {self.sentence.value!r} (run this cell to use it)"
+        return say("decoding explorer for {text!r} (run this cell to use it)", text=self.sentence.value)
 
 
 def _shaded(tokens: list[str], weights: list[float]) -> str:
@@ -181,4 +190,4 @@ def _shaded(tokens: list[str], weights: list[float]) -> str:
         f"{html.escape(token)}<br><small>{weight:.2f}</small></td>"
         for token, weight in zip(tokens, weights, strict=True)
     )
-    return f"<table style='line-height:1.25;border-spacing:2px;margin-bottom:0.4em'><tr>{cells}</tr></table>"
+    return f"<table class='shaded' style='border-spacing:2px;margin-bottom:0.4em'><tr>{cells}</tr></table>"

@@ -8,9 +8,17 @@ import ipywidgets
 from torch import Tensor
 
 from largemodels import plots
+from largemodels.explorers.frame import Explorer
+from largemodels.explorers.paged import Paged, slider
+from largemodels.language import later, say
 from largemodels.positions import sinusoidal_encoding
 
 WIDTH, HEIGHT = 640, 150  # of each picture, in pixels of the screen
+TEXTS = {
+    "waves": later("wavelengths from {shortest:.1f} to {longest:,.1f} positions"),
+    "axes": later("encoding: clocks downwards, positions 0 to {last} to the right"),
+    "alike": later("similarity of position 0 with the others, from −1 to 1"),
+}
 
 
 def encoding_explorer(length: int = 128) -> "EncodingExplorer":
@@ -24,7 +32,7 @@ def encoding_explorer(length: int = 128) -> "EncodingExplorer":
     return EncodingExplorer(length)
 
 
-class EncodingExplorer(ipywidgets.VBox):
+class EncodingExplorer(Paged, Explorer):
     """What `encoding_explorer` returns.
 
     Attributes:
@@ -37,11 +45,11 @@ class EncodingExplorer(ipywidgets.VBox):
     def __init__(self, length: int):
         self.length = length
         style = {"description_width": "5em"}
-        self.clocks = ipywidgets.IntSlider(16, min=1, max=64, description="clocks", style=style)
-        self.base = ipywidgets.FloatLogSlider(1e4, min=1, max=6, step=0.25, description="base", style=style)
+        self.clocks = ipywidgets.IntSlider(16, min=1, max=64, description=say("clocks"), style=style)
+        self.base = ipywidgets.FloatLogSlider(1e4, min=1, max=6, step=0.25, description=say("base"), style=style)
         self.view = ipywidgets.HTML()
-        for slider in (self.clocks, self.base):
-            slider.observe(lambda change: self._draw(), "value")
+        for moved in (self.clocks, self.base):
+            moved.observe(lambda change: self._draw(), "value")
         self._draw()
         super().__init__([self.clocks, self.base, self.view])
 
@@ -56,16 +64,26 @@ class EncodingExplorer(ipywidgets.VBox):
 
     def _draw(self) -> None:
         slowest = 2 * math.pi * self.base.value ** (1 - 1 / self.clocks.value)
-        caption = f"wavelengths from {2 * math.pi:.1f} to {slowest:,.1f} positions"
+        waves = say(TEXTS["waves"], shortest=2 * math.pi, longest=slowest)
+        axes = say(TEXTS["axes"], last=self.length - 1)
+        alike = say(TEXTS["alike"])
         self.view.value = (
-            f"<div>{caption}</div><div>encoding: clocks downwards, positions 0 to {self.length - 1} to the right</div>"
-            f"{_picture(self.encoding.T)}"
-            f"<div style='margin-top:0.6em'>similarity of position 0 with the others, from −1 to 1</div>"
-            f"{_curve(self.similarity)}"
+            f"<div>{waves}</div><div>{axes}</div>{_picture(self.encoding.T)}"
+            f"<div style='margin-top:0.6em'>{alike}</div>{_curve(self.similarity)}"
         )
 
+    def page(self) -> dict:
+        return {
+            "explorer": "encodings",
+            "length": self.length,
+            "sliders": [["clocks", slider(self.clocks)], ["base", slider(self.base)]],
+            "colors": plots.SIGNED_COLORS,
+            "size": [WIDTH, HEIGHT],
+            "texts": {name: say(text) for name, text in TEXTS.items()},
+        }
+
     def __repr__(self) -> str:
-        return f"encoding explorer for {self.length} positions (run this cell to use it)"
+        return say("encoding explorer for {count} positions (run this cell to use it)", count=self.length)
 
 
 def _picture(matrix: Tensor) -> str:
@@ -77,8 +95,8 @@ def _picture(matrix: Tensor) -> str:
     imsave(file, matrix.numpy(), vmin=-1, vmax=1, cmap=LinearSegmentedColormap.from_list("signed", plots.SIGNED_COLORS))
     data = base64.b64encode(file.getvalue()).decode()
     return (
-        f"<img alt='sinusoidal encoding' src='data:image/png;base64,{data}' "
-        f"style='width:{WIDTH}px;height:{HEIGHT}px;image-rendering:pixelated;max-width:none'>"
+        f"<img alt='{say('sinusoidal encoding')}' src='data:image/png;base64,{data}' "
+        f"style='width:{WIDTH}px;height:{HEIGHT}px;max-width:100%;image-rendering:pixelated'>"
     )
 
 
@@ -87,7 +105,8 @@ def _curve(values: Tensor) -> str:
     step = WIDTH / (len(values) - 1)
     points = " ".join(f"{i * step:.1f},{HEIGHT * (1.05 - value) / 2.1:.1f}" for i, value in enumerate(values.tolist()))
     return (
-        f"<svg role='img' aria-label='similarity against distance' width='{WIDTH}' height='{HEIGHT}'>"
-        f"<line x1='0' x2='{WIDTH}' y1='{HEIGHT / 2}' y2='{HEIGHT / 2}' stroke='#999' stroke-dasharray='4'/>"
-        f"<polyline points='{points}' fill='none' stroke='{plots.COLORS[0]}' stroke-width='2'/></svg>"
+        f"<svg role='img' aria-label='{say('similarity against distance')}' viewBox='0 0 {WIDTH} {HEIGHT}' "
+        f"preserveAspectRatio='none' style='width:{WIDTH}px;height:{HEIGHT}px;max-width:100%'>"
+        f"<line x1='0' x2='{WIDTH}' y1='{HEIGHT / 2}' y2='{HEIGHT / 2}' class='zero' stroke-dasharray='4'/>"
+        f"<polyline points='{points}' fill='none' class='curve' stroke-width='2'/></svg>"
     )

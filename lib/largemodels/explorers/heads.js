@@ -1,11 +1,12 @@
 // Attention heads: query tokens, lines, key tokens, and a small heat map for each head. Plain ES module, no dependency.
-// State that Python shares (model): rows, columns, weights, captions, shown, colors, scale. See heads.py.
+// State that Python shares (model): rows, columns, weights, captions, shown, colors, scale, words. See heads.py.
 
 const ROW = 26; // px from one token to the next (heads.css: --row)
 const GAP = 190; // px that the lines cross
 const MAP = 84; // px, largest side of a heat map
 const THINNEST = 0.01; // smaller weights are not drawn
 const LEVELS = 32; // of thickness
+const DASHES = ["none", "7 3", "2 2", "9 3 2 3", "5 2", "12 3", "3 4", "8 2 2 2 2 2"]; // heads, also without colours
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -27,10 +28,12 @@ const colorScale = (stops) => {
 };
 
 function render({ model, el }) {
+  const say = speaker(model);
   const labels = { query: model.get("rows"), key: model.get("columns") };
   const [numQueries, numKeys] = [labels.query.length, labels.key.length];
   const colors = model.get("colors");
   const headColor = (h) => colors[h % colors.length];
+  const headDash = (h) => DASHES[h % DASHES.length];
   const scale = colorScale(model.get("scale"));
 
   let weights; // Float32Array, (heads, query, key)
@@ -76,7 +79,6 @@ function render({ model, el }) {
     if (!target) return;
     if (event.key === "Escape") pinned = null;
     event.preventDefault();
-    event.stopPropagation(); // the notebook has uses of its own for these keys
     for (const button of Object.values(tokens).find((list) => list.includes(target)))
       button.tabIndex = button === target ? 0 : -1;
     target.focus();
@@ -84,15 +86,15 @@ function render({ model, el }) {
 
   const tokenColumn = (side) => {
     labels[side].forEach((label, index) => addToken(side, label, index));
-    const list = element("div", { role: "group", ariaLabel: `${side} tokens` }, ...tokens[side]);
-    return element("div", { className: side }, element("div", { className: "heading", textContent: side }), list);
+    const list = element("div", { role: "group", ariaLabel: say(side === "query" ? "queries" : "keys") }, ...tokens[side]);
+    return element("div", { className: side }, element("div", { className: "heading", textContent: say(side) }), list);
   };
 
   // ---- lines ----------------------------------------------------------------------------------------------------
   const svg = document.createElementNS(SVG, "svg");
   const size = { width: GAP, height: ROW * Math.max(numQueries, numKeys), role: "img" };
   for (const [name, value] of Object.entries(size)) svg.setAttribute(name, value);
-  svg.setAttribute("aria-label", "a line from each query to each key, as thick as the weight");
+  svg.setAttribute("aria-label", say("lines"));
 
   const drawLines = (shown) => {
     const token = active();
@@ -113,7 +115,7 @@ function render({ model, el }) {
         const opacity = token ? 0.4 + 0.6 * w : 0.2 + 0.7 * w;
         return `<path d="${path}" stroke-width="${thickness * w}" stroke-opacity="${opacity}"/>`;
       });
-      return `<g class="head" style="--head: ${headColor(h)}">${drawn.join("")}</g>`;
+      return `<g class="head" style="--head: ${headColor(h)}" stroke-dasharray="${headDash(h)}">${drawn.join("")}</g>`;
     }).join("");
   };
 
@@ -126,8 +128,12 @@ function render({ model, el }) {
     canvas.style.width = `${numKeys * cell}px`;
     const caption = element("span", { className: "caption" });
     const mark = element("span", { className: "mark" }); // around the active token's row or column
-    const button = element("button", { type: "button", className: "map", title: "show or hide its lines" },
-      element("span", { textContent: `head ${h + 1}` }), element("span", { className: "cells" }, canvas, mark), caption);
+    const sample = document.createElementNS(SVG, "svg"); // of its lines
+    sample.setAttribute("class", "sample");
+    sample.innerHTML = `<path d="M0 3H48" stroke-width="3" stroke-dasharray="${headDash(h)}"/>`;
+    const button = element("button", { type: "button", className: "map", title: say("toggle") },
+      element("span", { textContent: say("head", { number: h + 1 }) }), sample, element("span", { className: "cells" }, canvas, mark),
+      caption);
     button.style.setProperty("--head", headColor(h));
     button.addEventListener("click", () => {
       const shown = model.get("shown");
@@ -182,12 +188,12 @@ function render({ model, el }) {
   };
 
   const statusText = (token, shown, other, mean) => {
-    if (!shown.length) return "No head is shown: press a heat map.";
-    if (!token) return "Point at a token, or walk to it with Tab and the arrow keys.";
+    if (!shown.length) return say("none shown");
+    if (!token) return say("none active");
     const largest = mean.map((w, n) => [w, labels[other][n]]).sort((a, b) => b[0] - a[0]).slice(0, 3);
-    return `${token.side} “${labels[token.side][token.index]}” ${token.side === "query" ? "→" : "←"} `
-      + largest.map(([w, label]) => `${label} ${w.toFixed(2)}`).join(", ")
-      + (shown.length > 1 ? ` (mean of ${shown.length} heads)` : ` (head ${shown[0] + 1})`);
+    const others = largest.map(([w, label]) => `${label} ${w.toFixed(2)}`).join(say("and"));
+    const said = say(token.side === "query" ? "attends" : "attended", { token: labels[token.side][token.index], others });
+    return shown.length > 1 ? say("mean", { said, count: shown.length }) : say("single", { said, number: shown[0] + 1 });
   };
 
   // ---- all of it ------------------------------------------------------------------------------------------------
@@ -204,7 +210,7 @@ function render({ model, el }) {
   };
 
   const lines = element("div", { className: "lines" }, tokenColumn("query"), svg, tokenColumn("key"));
-  const montage = element("div", { className: "maps", role: "group", ariaLabel: "attention heads" },
+  const montage = element("div", { className: "maps", role: "group", ariaLabel: say("heads") },
     ...maps.map(({ button }) => button));
   el.classList.add("largemodels-heads");
   el.append(element("div", {}, lines, status), montage);

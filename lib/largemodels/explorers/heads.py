@@ -1,9 +1,8 @@
 """Explore attention heads: who looks at whom, in which head, and how sharply."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import ClassVar
 
-import anywidget
 import ipywidgets
 import numpy as np
 import torch
@@ -12,11 +11,14 @@ from torch import Tensor
 
 from largemodels import plots
 from largemodels.attention import masked_softmax
+from largemodels.explorers.frame import Explorer, Worded, module, sheet
+from largemodels.explorers.paged import Paged, packed, shared_state, slider
+from largemodels.language import later, say
 
-HERE = Path(__file__).parent
+BITS = later("{bits:.2f} bits")
 
 
-class HeadView(anywidget.AnyWidget):
+class HeadView(Paged, Worded):
     """Queries left, keys right, between them a line as thick as the weight, and beside them each head's heat map.
 
     Point at a token, or walk to it with Tab and the arrow keys, to see its weights alone; click to keep it. A click on
@@ -32,8 +34,25 @@ class HeadView(anywidget.AnyWidget):
         ValueError: another shape than the labels say; entries outside [0, 1] or rows that sum to more than 1.
     """
 
-    _esm = HERE / "heads.js"
-    _css = HERE / "heads.css"
+    _esm = module("heads.js")
+    _css = sheet("heads.css")
+    WORDS: ClassVar = {
+        "query": later("query"),
+        "key": later("key"),
+        "queries": later("query tokens"),
+        "keys": later("key tokens"),
+        "head": later("head {number}"),
+        "heads": later("attention heads"),
+        "toggle": later("show or hide its lines"),
+        "lines": later("a line from each query to each key, as thick as the weight"),
+        "none shown": later("No head is shown: press a heat map."),
+        "none active": later("Point at a token, or walk to it with Tab and the arrow keys."),
+        "attends": later("query “{token}” → {others}"),
+        "attended": later("key “{token}” ← {others}"),
+        "and": later(", "),
+        "mean": later("{said} (mean of {count} heads)"),
+        "single": later("{said} (head {number})"),
+    }
     rows = traitlets.List(traitlets.Unicode()).tag(sync=True)
     columns = traitlets.List(traitlets.Unicode()).tag(sync=True)
     weights = traitlets.Bytes().tag(sync=True)  # float32 in C order: a binary buffer, not JSON
@@ -74,9 +93,19 @@ class HeadView(anywidget.AnyWidget):
         plots.check_weights(weights)
         return {"weights": weights.astype("<f4").tobytes(), "captions": list(captions)}
 
+    def page(self) -> dict:
+        names = ("rows", "columns", "weights", "captions", "shown", "colors", "scale", "words")
+        return {"explorer": "view", "module": "heads", "state": shared_state(self, *names)}
+
     def __repr__(self) -> str:
         # What a notebook shows where no kernel has drawn the widget.
-        return "{} attention heads, {} queries, {} keys: run this cell to explore them".format(*self.shape)
+        heads, queries, keys = self.shape
+        return say(
+            "{heads} attention heads, {queries} queries, {keys} keys: run this cell to explore them",
+            heads=heads,
+            queries=queries,
+            keys=keys,
+        )
 
 
 def head_explorer(scores: Tensor, rows: Sequence[str], columns: Sequence[str] | None = None) -> "HeadExplorer":
@@ -100,7 +129,7 @@ def head_explorer(scores: Tensor, rows: Sequence[str], columns: Sequence[str] | 
     return HeadExplorer(scores, rows, columns)
 
 
-class HeadExplorer(ipywidgets.VBox):
+class HeadExplorer(Paged, Explorer):
     """What `head_explorer` returns.
 
     Attributes:
@@ -113,7 +142,7 @@ class HeadExplorer(ipywidgets.VBox):
     def __init__(self, scores: Tensor, rows: Sequence[str], columns: Sequence[str] | None):
         self.scores, self.mask = scores, scores.isfinite()
         self.slider = ipywidgets.FloatSlider(
-            1.0, min=0.0, max=4.0, step=0.1, readout_format=".1f", description="sharpness"
+            1.0, min=0.0, max=4.0, step=0.1, readout_format=".1f", description=say("sharpness")
         )
         self.view = HeadView(self.weights, rows, columns, captions=self.captions)
         self.slider.observe(lambda change: self.view.update(self.weights, self.captions), "value")
@@ -129,7 +158,16 @@ class HeadExplorer(ipywidgets.VBox):
 
     @property
     def captions(self) -> list[str]:
-        return [f"{bits:.2f} bits" for bits in self.entropy.tolist()]
+        return [say(BITS, bits=bits) for bits in self.entropy.tolist()]
+
+    def page(self) -> dict:
+        scores = packed(self.scores.numpy().astype("<f4").tobytes())
+        return self.view.page() | {
+            "explorer": "heads",
+            "scores": scores,
+            "sharpness": slider(self.slider),
+            "caption": say(BITS),
+        }
 
     def __repr__(self) -> str:
         return repr(self.view)

@@ -1,5 +1,5 @@
 // A mask to paint, the weights under it, and the ways through a stack of layers. Plain ES module, no dependency.
-// State that Python shares (model): labels, scores, cells, layers, most_layers, presets, preset_cells, colors. See masks.py.
+// State that Python shares (model): labels, scores, cells, layers, most_layers, presets, preset_cells, colors, words. See masks.py.
 
 const COLUMN = 54; // px between two tokens of the stack
 const LEVEL = 46; // px between two layers
@@ -24,6 +24,7 @@ const colorScale = (stops) => {
 };
 
 function render({ model, el }) {
+  const say = speaker(model);
   const labels = model.get("labels");
   const n = labels.length;
   const range = [...labels.keys()];
@@ -62,10 +63,10 @@ function render({ model, el }) {
     return button;
   }));
   const sums = range.map(() => element("span", { className: "sum" }));
-  const grid = element("div", { className: "grid", role: "group", ariaLabel: "mask: one row per query" },
-    element("span", { className: "corner", textContent: "query ↓  key →" }),
+  const grid = element("div", { className: "grid", role: "group", ariaLabel: say("table") },
+    element("span", { className: "corner", textContent: say("corner") }),
     ...labels.map((label) => element("span", { className: "column", textContent: label, title: label })),
-    element("span", { className: "column soft", textContent: "sum" }),
+    element("span", { className: "column soft", textContent: say("sum") }),
     ...range.flatMap((i) => [
       element("span", { className: "row", textContent: labels[i], title: labels[i] }), ...buttons[i], sums[i]]));
   grid.style.setProperty("--n", n);
@@ -112,7 +113,6 @@ function render({ model, el }) {
     }[event.key] ?? [];
     if (to_i === undefined) return;
     event.preventDefault();
-    event.stopPropagation(); // the notebook has uses of its own for these keys
     const target = buttons[to_i]?.[to_j];
     if (!target) return;
     for (const button of buttons.flat()) button.tabIndex = button === target ? 0 : -1;
@@ -125,10 +125,11 @@ function render({ model, el }) {
     range.forEach((j) => {
       const button = buttons[i][j], on = mayAttend(i, j), [r, g, b] = scale(weights[j]);
       button.ariaPressed = on;
-      button.ariaLabel = `query ${labels[i]}, key ${labels[j]}: ${on ? weights[j].toFixed(2) : "hidden"}`;
+      const place = { query: labels[i], key: labels[j] };
+      button.ariaLabel = on ? say("weight", { ...place, weight: weights[j].toFixed(2) }) : say("hidden", place);
       button.textContent = on ? weights[j].toFixed(2) : "";
       button.style.background = on ? `rgb(${r}, ${g}, ${b})` : "";
-      button.style.color = on ? (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "black" : "white") : "";
+      button.style.color = on ? (0.299 * r + 0.587 * g + 0.114 * b > 117 ? "black" : "white") : "";
       button.classList.toggle("followed", i === active);
     });
     const nothing = !weights.some((w) => w > 0);
@@ -139,7 +140,7 @@ function render({ model, el }) {
   // ---- the stack: inputs below, outputs above -------------------------------------------------------------------
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", "the ways from the inputs below, through the layers, to the outputs above");
+  svg.setAttribute("aria-label", say("ways"));
 
   const drawStack = (active, levels) => {
     const layers = levels.length - 1;
@@ -156,7 +157,7 @@ function render({ model, el }) {
     const dots = levels.flatMap((from, level) => range.map((j) =>
       `<circle cx="${x(j)}" cy="${y(level)}" r="6" class="${from.has(j) ? "lit" : "dim"}"/>`));
     const names = levels.map((_, level) => {
-      const name = level === 0 ? "input" : level === layers ? "output" : `layer ${level}`;
+      const name = level === 0 ? say("input") : level === layers ? say("output") : say("layer", { number: level });
       return `<text x="${COLUMN * n + 4}" y="${y(level) + 4}" class="level">${name}</text>`;
     });
     svg.innerHTML = `<path class="dim" d="${ways.dim}"/><path class="lit" d="${ways.lit}"/>${dots.join("")}${names.join("")}`;
@@ -183,12 +184,13 @@ function render({ model, el }) {
       button.addEventListener("click", () => { cells = presets.slice(p * n * n, (p + 1) * n * n); save(); draw(); });
       return button;
     }),
-    element("label", {}, "layers ", slider, count));
+    element("label", {}, `${say("layers")} `, slider, count));
 
   const words = (active, inputs) => {
     const known = inputs.map((j) => labels[j]);
-    if (!known.length) return `Nothing can reach the output of “${labels[active]}”: its row is empty.`;
-    return `The output of “${labels[active]}” can know of ${known.length} of ${n} inputs: ${known.join(", ")}.`;
+    const token = labels[active];
+    if (!known.length) return say("nothing", { token });
+    return say("known", { token, count: known.length, all: n, inputs: known.join(say("and")) });
   };
 
   // ---- all of it ------------------------------------------------------------------------------------------------

@@ -1,9 +1,8 @@
 """Paint a mask: who may attend to whom, what the weights become, and how far information travels through layers."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from typing import ClassVar
 
-import anywidget
 import numpy as np
 import torch
 import traitlets
@@ -11,13 +10,15 @@ from torch import Tensor
 
 from largemodels import plots
 from largemodels.attention import masked_softmax
+from largemodels.explorers.frame import Worded, module, sheet
+from largemodels.explorers.paged import Paged, shared_state
+from largemodels.language import later, say
 from largemodels.masks import banded_causal_mask, causal_mask, prefix_mask, reachable
 
-HERE = Path(__file__).parent
 MOST_LAYERS = 6
 
 
-class MaskPainter(anywidget.AnyWidget):
+class MaskPainter(Paged, Worded):
     """A table of weights whose cells are switched on and off, and beside it the ways through a stack of such layers.
 
     Press a cell, or draw over several; with the keyboard, walk with Tab and the arrow keys and press Space. The row
@@ -34,8 +35,23 @@ class MaskPainter(anywidget.AnyWidget):
         ValueError: shapes that do not fit the labels, scores that are not finite, a mask that is not boolean.
     """
 
-    _esm = HERE / "masks.js"
-    _css = HERE / "masks.css"
+    _esm = module("masks.js")
+    _css = sheet("masks.css")
+    WORDS: ClassVar = {
+        "table": later("mask: one row per query"),
+        "corner": later("query ↓  key →"),
+        "sum": later("sum"),
+        "weight": later("query {query}, key {key}: {weight}"),
+        "hidden": later("query {query}, key {key}: hidden"),
+        "ways": later("the ways from the inputs below, through the layers, to the outputs above"),
+        "input": later("input"),
+        "output": later("output"),
+        "layer": later("layer {number}"),
+        "layers": later("layers"),
+        "nothing": later("Nothing can reach the output of “{token}”: its row is empty."),
+        "known": later("The output of “{token}” can know of {count} of {all} inputs: {inputs}."),
+        "and": later(", "),
+    }
     labels = traitlets.List(traitlets.Unicode()).tag(sync=True)
     scores = traitlets.Bytes().tag(sync=True)  # float32 in C order
     cells = traitlets.Bytes().tag(sync=True)  # the mask: one byte per cell, 0 or 1; the browser writes it
@@ -56,11 +72,11 @@ class MaskPainter(anywidget.AnyWidget):
         self._scores = scores
         half = max(1, n // 2)
         presets = {
-            "everything": torch.ones(n, n, dtype=torch.bool),
-            "causal": causal_mask(n),
-            f"prefix of {half}": prefix_mask(half, n),
-            "band of 2": banded_causal_mask(n, 2),
-            "band of 3": banded_causal_mask(n, 3),
+            say("everything"): torch.ones(n, n, dtype=torch.bool),
+            say("causal"): causal_mask(n),
+            say("prefix of {length}", length=half): prefix_mask(half, n),
+            say("band of {width}", width=2): banded_causal_mask(n, 2),
+            say("band of {width}", width=3): banded_causal_mask(n, 3),
         }
         super().__init__(
             labels=labels,
@@ -98,9 +114,13 @@ class MaskPainter(anywidget.AnyWidget):
             )
         return mask
 
+    def page(self) -> dict:
+        names = ("labels", "scores", "cells", "layers", "most_layers", "presets", "preset_cells", "colors", "words")
+        return {"explorer": "view", "module": "masks", "state": shared_state(self, *names)}
+
     def __repr__(self) -> str:
         # What a notebook shows where no kernel has drawn the widget.
-        return "a mask of {0} × {0} cells: run this cell to paint it".format(len(self.labels))
+        return say("a mask of {n} × {n} cells: run this cell to paint it", n=len(self.labels))
 
 
 def _bytes(mask: Tensor) -> bytes:

@@ -6,13 +6,21 @@ import ipywidgets
 import torch
 from torch import Tensor, nn
 
-from largemodels import plots
+from largemodels.explorers.frame import Explorer
+from largemodels.explorers.paged import Paged, packed, slider
 from largemodels.generation import next_token_probabilities, sample
+from largemodels.language import later, say
 from largemodels.tokenizers import Tokenizer
 
 SHOWN = 16  # tokens with a bar; the others share one line
 BAR = 320  # pixels of the screen for a probability of 1
 NEW = 24  # tokens that the button writes
+TEXTS = {
+    "drawn": later("{kept} of {all} tokens can be drawn, entropy {nats:.2f} nats."),
+    "others": later("the other {count}"),
+    "legend": later("thin line: the model's own probability; bar: under the sliders"),
+}
+FIXED = later("After “{prompt}”. For another prompt the model itself is needed: in JupyterLab.")  # on a page
 
 
 def sampling_explorer(
@@ -32,7 +40,7 @@ def sampling_explorer(
     return SamplingExplorer(model, tokenizer, prompt, begin, max_length)
 
 
-class SamplingExplorer(ipywidgets.VBox):
+class SamplingExplorer(Paged, Explorer):
     """What `sampling_explorer` returns.
 
     Attributes:
@@ -47,17 +55,19 @@ class SamplingExplorer(ipywidgets.VBox):
         self.model, self.tokenizer, self.begin, self.max_length = model, tokenizer, begin, max_length
         style = {"description_width": "7em"}
         wide = ipywidgets.Layout(width="32em")
-        self.prompt = ipywidgets.Text(prompt, description="prompt", style=style, layout=wide)
-        self.temperature = ipywidgets.FloatSlider(1, min=0, max=2, step=0.05, description="temperature", style=style)
-        self.top_k = ipywidgets.IntSlider(0, min=0, max=50, description="top-k (0: all)", style=style)
-        self.top_p = ipywidgets.FloatSlider(1, min=0.05, max=1, step=0.05, description="top-p", style=style)
-        self.write = ipywidgets.Button(description=f"write {NEW} tokens")
+        self.prompt = ipywidgets.Text(prompt, description=say("prompt"), style=style, layout=wide)
+        self.temperature = ipywidgets.FloatSlider(
+            1, min=0, max=2, step=0.05, description=say("temperature"), style=style
+        )
+        self.top_k = ipywidgets.IntSlider(0, min=0, max=50, description=say("top-k (0: all)"), style=style)
+        self.top_p = ipywidgets.FloatSlider(1, min=0.05, max=1, step=0.05, description=say("top-p"), style=style)
+        self.write = ipywidgets.Button(description=say("write {count} tokens", count=NEW))
         self.view, self.written = ipywidgets.HTML(), ipywidgets.HTML()
         self._drawn = 0  # how often something was written: each time with another seed
         self._read()
         self.prompt.observe(lambda change: self._read(), "value")
-        for slider in (self.temperature, self.top_k, self.top_p):
-            slider.observe(lambda change: self._draw(), "value")
+        for moved in (self.temperature, self.top_k, self.top_p):
+            moved.observe(lambda change: self._draw(), "value")
         self.write.on_click(lambda button: self._write())
         super().__init__([self.prompt, self.temperature, self.top_k, self.top_p, self.view, self.write, self.written])
 
@@ -91,25 +101,25 @@ class SamplingExplorer(ipywidgets.VBox):
         plain, now = self._logits.softmax(-1), self.probabilities
         order = plain.argsort(descending=True)[:SHOWN].tolist()
         kept = int((now > 0).sum())
-        entropy = -(now[now > 0] * now[now > 0].log()).sum().item()
+        entropy = -(now[now > 0] * now[now > 0].log()).sum().item() + 0.0  # not −0.00
         rest = 1 - now[order].sum().item()
-        unread = f" The first {self._unread} tokens do not fit and are not read." if self._unread else ""
-        lines = "".join(self._line(self._show(i), plain[i].item(), now[i].item()) for i in order)
-        self.view.value = (
-            f"<div>{kept} of {len(now)} tokens can be drawn, entropy {entropy:.2f} nats.{unread}</div>"
-            f"<table style='line-height:1.25;border-spacing:0'>{lines}"
-            f"{self._line(f'the other {len(now) - len(order)}', 1 - plain[order].sum().item(), max(rest, 0.0))}</table>"
-            "<div style='color:#555'>thin line: the model's own probability; bar: under the sliders</div>"
-        )
+        drawn = say(TEXTS["drawn"], kept=kept, all=len(now), nats=entropy)
+        if self._unread:
+            first = say("The first {count} tokens do not fit and are not read.", count=self._unread)
+            drawn = say("{text} {more}", text=drawn, more=first)
+        lines = [self._line(self._show(i), plain[i].item(), now[i].item()) for i in order]
+        others = say(TEXTS["others"], count=len(now) - len(order))
+        lines += [self._line(others, 1 - plain[order].sum().item(), max(rest, 0.0))]
+        legend = say(TEXTS["legend"])
+        self.view.value = f"<div>{drawn}</div><table>{''.join(lines)}</table><div class='soft'>{legend}</div>"
 
     def _line(self, token: str, plain: float, now: float) -> str:
-        ink = plots.INK if now > 0 else "#999"
+        look = "" if now > 0 else " class='soft'"
         return (
-            f"<tr><td style='text-align:right;padding-right:0.6em;color:{ink};font-family:monospace'>"
-            f"{html.escape(token)}</td><td><div style='background:{plots.COLORS[0]};height:8px;"
-            f"width:{BAR * now:.1f}px'></div><div style='background:{plots.COLORS[1]};height:2px;"
-            f"width:{BAR * plain:.1f}px'></div></td>"
-            f"<td style='padding-left:0.6em;color:{ink}'>{now:.3f}</td></tr>"
+            f"<tr{look}><th scope='row' style='font-family:monospace'>{html.escape(token)}</th>"
+            f"<td class='number'>{now:.3f}</td>"
+            f"<td><div class='bar' style='height:8px;width:{BAR * now:.1f}px'></div>"
+            f"<div class='thin' style='height:2px;width:{BAR * plain:.1f}px'></div></td></tr>"
         )
 
     def _show(self, token: int) -> str:
@@ -134,5 +144,18 @@ class SamplingExplorer(ipywidgets.VBox):
             f"<div style='max-width:44em'>{html.escape(self.prompt.value)}<b>{html.escape(text)}</b></div>"
         )
 
+    def page(self) -> dict:
+        order = self._logits.argsort(descending=True)[:SHOWN].tolist()
+        sliders = {"temperature": self.temperature, "top_k": self.top_k, "top_p": self.top_p}
+        return {
+            "explorer": "sampling",
+            "prompt": self.prompt.value,
+            "logits": packed(self._logits.float().numpy().astype("<f4").tobytes()),
+            "shown": [[token, self._show(token)] for token in order],
+            "sliders": [[name, slider(widget)] for name, widget in sliders.items()],
+            "bar": BAR,
+            "texts": {"fixed": say(FIXED)} | {name: say(text) for name, text in TEXTS.items()},
+        }
+
     def __repr__(self) -> str:
-        return f"sampling explorer for {self.prompt.value!r} (run this cell to use it)"
+        return say("sampling explorer for {text!r} (run this cell to use it)", text=self.prompt.value)

@@ -1,13 +1,13 @@
 """A prompt to edit: what the model would write next, and which tokens of the prompt it looks at to find out."""
 
-import html
 from collections.abc import Callable
 
 import ipywidgets
 import torch
 from torch import Tensor
 
-from largemodels import plots
+from largemodels.explorers.frame import Explorer, bar_row, problem
+from largemodels.language import say
 
 SHOWN = 6  # most probable answers
 
@@ -27,33 +27,39 @@ def shots_explorer(model: Callable, tokenizer, prompt: str) -> "ShotsExplorer":
     return ShotsExplorer(model, tokenizer, prompt)
 
 
-class ShotsExplorer(ipywidgets.HBox):
+class ShotsExplorer(Explorer):
     """What `shots_explorer` returns.
 
     Attributes:
         text: the prompt, to be edited.
-        head: whose attention is shown: "mean of all heads", or one head.
+        head: whose attention is shown: the mean of all heads, or one head.
         view: what is shown.
         tokens: of the prompt now, as strings; empty if it cannot be read.
         probabilities: of the next token, ``(vocab_size,)``; None if the prompt cannot be read.
         attention: of the last token, ``(layers, heads, length)``; likewise.
     """
 
-    MEAN = "mean of all heads"
-
     def __init__(self, model: Callable, tokenizer, prompt: str):
         self.model, self.tokenizer = model, tokenizer
         rows = max(6, prompt.count("\n") + 3)
-        self.text = ipywidgets.Textarea(prompt, rows=rows, continuous_update=True, layout={"width": "18em"})
+        style, wide = {"description_width": "4em"}, {"width": "22em"}
+        self.text = ipywidgets.Textarea(prompt, description=say("prompt"), rows=rows, style=style, layout=wide)
         self._compute()
         layers, heads = self.attention.shape[:2]
-        names = [f"layer {layer + 1}, head {head + 1}" for layer in range(layers) for head in range(heads)]
-        self.head = ipywidgets.Dropdown(options=[self.MEAN, *names], layout={"width": "18em"})
+        names = [
+            say("layer {layer}, head {head}", layer=layer + 1, head=head + 1)
+            for layer in range(layers)
+            for head in range(heads)
+        ]
+        self.head = ipywidgets.Dropdown(
+            options=[say("mean of all heads"), *names], description=say("head"), style=style, layout=wide
+        )
         self.view = ipywidgets.HTML()
         self.text.observe(lambda change: (self._compute(), self._draw()), "value")
         self.head.observe(lambda change: self._draw(), "value")
         self._draw()
-        super().__init__([ipywidgets.VBox([self.text, self.head]), self.view])
+        form = ipywidgets.VBox([self.text, self.head])
+        super().__init__([ipywidgets.HBox([form, self.view], layout={"flex_flow": "row wrap"})])
 
     @torch.no_grad()
     def _compute(self) -> None:
@@ -77,31 +83,21 @@ class ShotsExplorer(ipywidgets.HBox):
 
     def _draw(self) -> None:
         if self.problem:
-            self.view.value = f"<div style='color:#a00;max-width:30em'>{html.escape(self.problem)}</div>"
+            self.view.value = problem(self.problem)
             return
         best = self.probabilities.topk(min(SHOWN, len(self.probabilities)))
         bars = "".join(
-            _bar(self.tokenizer.tokens[id], probability, 12 * probability)
+            bar_row(self.tokenizer.tokens[id], probability, 12 * probability)
             for probability, id in zip(best.values.tolist(), best.indices.tolist(), strict=True)
         )
         looks = "".join(
-            _bar(token, weight, 12 * weight)
+            bar_row(token, weight, 12 * weight)
             for token, weight in zip(self.tokens, self.shown_attention.tolist(), strict=True)
         )
         self.view.value = (
-            "<div style='display:flex;gap:2em;line-height:1.35'>"
-            f"<table><caption>the last token attends to</caption>{looks}</table>"
-            f"<table style='align-self:flex-start'><caption>what comes next</caption>{bars}</table></div>"
+            f"<div class='side'><table><caption>{say('the last token attends to')}</caption>{looks}</table>"
+            f"<table><caption>{say('what comes next')}</caption>{bars}</table></div>"
         )
 
     def __repr__(self) -> str:
-        return "explorer of prompts and answers (run this cell to use it)"
-
-
-def _bar(label: str, value: float, width: float) -> str:
-    """A row of a table: a label, a bar `width` em wide, and its number."""
-    return (
-        f"<tr><td style='text-align:right;padding-right:0.6em'>{html.escape(label)}</td><td>"
-        f"<span style='display:inline-block;height:0.8em;width:{width:.2f}em;background:{plots.COLORS[0]}'></span> "
-        f"{value:.2f}</td></tr>"
-    )
+        return say("explorer of prompts and answers (run this cell to use it)")

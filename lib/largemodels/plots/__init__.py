@@ -5,8 +5,8 @@ a notebook cell, or draws into the `ax` it is given (see `row` for several side 
 all welcome. The style lives in a context around each function: nobody's ``rcParams`` change.
 """
 
+from .architecture import Column, Part, Sublayer, architecture, outline
 from .base import (
-    CHINESE_FONTS,
     COLORS,
     GREY,
     INK,
@@ -16,11 +16,11 @@ from .base import (
     SOFT_INK,
     WIDTH,
     as_array,
-    chinese_font,
     row,
     style,
 )
 from .charts import bars, curves, histogram
+from .damage import damage_rows
 from .families import Family, families
 from .matrices import (
     ANNOTATE_UP_TO,
@@ -33,6 +33,7 @@ from .matrices import (
     check_weights,
     heads,
     heatmap,
+    heatmaps,
 )
 from .strips import strips
 from .timeline import Era, Model, timeline
@@ -40,7 +41,6 @@ from .trees import beam_tree
 
 __all__ = [
     "ANNOTATE_UP_TO",
-    "CHINESE_FONTS",
     "COLORS",
     "GREY",
     "HATCHES",
@@ -53,21 +53,27 @@ __all__ = [
     "SOFT_INK",
     "WEIGHT_COLORS",
     "WIDTH",
+    "Column",
     "Era",
     "Family",
     "Model",
+    "Part",
+    "Sublayer",
+    "architecture",
     "as_array",
     "attention_lines",
     "bars",
     "beam_tree",
     "check_labels",
     "check_weights",
-    "chinese_font",
     "curves",
+    "damage_rows",
     "families",
     "heads",
     "heatmap",
+    "heatmaps",
     "histogram",
+    "outline",
     "row",
     "strips",
     "style",

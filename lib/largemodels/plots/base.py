@@ -2,6 +2,8 @@
 
 import functools
 import math
+import re
+import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,50 +17,29 @@ if TYPE_CHECKING:  # matplotlib is imported by the first picture, not before
     from matplotlib.figure import Figure
 
 # After Okabe & Ito and Paul Tol, spread out in lightness: told apart by every kind of colour vision and by a grey
-# printer (tests/test_plots.py measures both). Markers and dashes tell them apart once more.
+# printer (tests/plots/test_plots.py measures both). Markers and dashes tell them apart once more.
 COLORS = ("#0072b2", "#e69f00", "#882255", "#cc79a7", "#0f6b3a", "#88ccee", "#332288", "#d55e00")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 2, 2, 2)))
 INK, SOFT_INK, PAPER, GREY = "#1a1a1a", "#555555", "#ffffff", "#d9d9d9"
 WIDTH = 8.0  # inches: the text column of a notebook and of a printed page
 
-CHINESE_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans SC",
-    "Source Han Sans SC",
-    "Source Han Sans CN",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "Heiti SC",
-    "STHeiti",
-    "Microsoft YaHei",
-    "SimHei",
-    "DengXian",
-    "SimSun",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "Droid Sans Fallback",
-    "Arial Unicode MS",
-    "Noto Sans CJK JP",  # same file as SC on many systems; its Chinese glyphs have Japanese forms
-)
+# Characters and punctuation; the Latin letters beside them are DejaVu's.
+CHINESE = re.compile("[\u3000-\u303f\u3400-\u9fff\uff00-\uffef]")
+_PIECES = re.compile(
+    rf"\s+|[（“《]*(?:{CHINESE.pattern}|(?:(?!{CHINESE.pattern})\S)+)[，。、；：？！）》”]*"
+)  # that may end a line
+CHINESE_FONT = "Noto Sans SC Subset"  # comes with the library: pictures look alike on every machine
+CHINESE_FONT_FILE = Path(__file__).parent / "font" / "NotoSansSC-Subset.otf"
 
 
 @functools.cache
-def chinese_font() -> str | None:
-    """The name of an installed font with Chinese glyphs, or None (``python -m largemodels doctor`` says what to do)."""
-    from matplotlib.font_manager import findSystemFonts, fontManager
+def font_families() -> list[str]:
+    """What pictures are lettered with; the second family has what the first one lacks."""
+    from matplotlib.font_manager import fontManager
 
-    def find() -> str | None:
-        installed = {font.name for font in fontManager.ttflist if Path(font.fname).exists()}
-        return next((name for name in CHINESE_FONTS if name in installed), None)
-
-    if find() is None:  # matplotlib's list may be older than the font: look at the files it does not know
-        for path in set(findSystemFonts()) - {font.fname for font in fontManager.ttflist}:
-            try:
-                fontManager.addfont(path)
-            except Exception:
-                continue
-    return find()
+    fontManager.addfont(CHINESE_FONT_FILE)
+    return ["DejaVu Sans", CHINESE_FONT]
 
 
 @contextmanager
@@ -66,10 +47,8 @@ def style() -> Iterator[None]:
     """The course's look, for everything drawn inside: ``with plots.style(): ...``."""
     import matplotlib.pyplot as plt
 
-    # Only installed families may be named: matplotlib logs every absent one, for every string.
-    families = ["DejaVu Sans"] + ([chinese_font()] if chinese_font() else [])
     look = {
-        "font.family": families,
+        "font.family": font_families(),
         "font.size": 9,
         "text.color": INK,
         "axes.labelcolor": INK,
@@ -109,12 +88,16 @@ def row(
     """
     import matplotlib.pyplot as plt
 
+    from .picture import Picture
+
     if n < 1:
         raise ValueError(f"a row needs at least one axes, got n={n}")
     columns = min(n, wrap or n)
     lines = math.ceil(n / columns)
     size = (width, height * lines)
-    figure, axes = plt.subplots(lines, columns, figsize=size, layout="compressed", squeeze=False, sharey=share)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=size, layout="compressed", squeeze=False, sharey=share, FigureClass=Picture
+    )
     plt.close(figure)
     axes = list(axes.flat)
     for ax in axes[n:]:
@@ -140,9 +123,25 @@ def as_array(values) -> np.ndarray:
 
 
 def text_inches(labels: Sequence[str], fontsize: float = 9) -> float:
-    """About how wide the longest label is. A Chinese character is as wide as two Latin letters."""
-    widths = (sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in label) for label in labels)
-    return max(widths) * fontsize * 0.6 / 72
+    """About how wide the longest label is."""
+    return max(map(_columns, labels)) * fontsize * 0.6 / 72
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns. Chinese breaks after any character, but no line begins with a mark."""
+    if not CHINESE.search(text):
+        return textwrap.wrap(text, width)
+    lines = [""]
+    for piece in _PIECES.findall(text):
+        if _columns(lines[-1] + piece) > width:
+            lines.append("")
+        lines[-1] += piece
+    return [line.strip() for line in lines]
+
+
+def _columns(text: str) -> int:
+    """How wide a text is in Latin letters: a Chinese character is as wide as two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
 
 def one_line(label) -> str:

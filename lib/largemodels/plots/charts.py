@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..language import say
 from .base import COLORS, LINES, MARKERS, SOFT_INK, WIDTH, as_array, new_axes, one_line, style
+from .words import describe, listed, number, of_series, one_by_one
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +23,7 @@ def curves(
     title: str = "",
     xscale: str = "linear",
     yscale: str = "linear",
-    chance: float | None = None,
+    chance: float | tuple[str, float] | None = None,
     bands: Mapping[str, object] | None = None,
     ax: "Axes | None" = None,
 ) -> "Figure":
@@ -30,7 +32,7 @@ def curves(
     Args:
         series: label to ``y``, or to a tuple ``(x, y)``.
         xscale, yscale: ``"linear"``, ``"log"`` or another of matplotlib's scales.
-        chance: what guessing would reach: a dashed line.
+        chance: what guessing would reach: a dashed line. A pair (name, value) for any other line to compare with.
         bands: label to a spread ``s``, shaded from y − s to y + s, or to a tuple ``(low, high)``.
     """
     if not series:
@@ -39,13 +41,14 @@ def curves(
     if unknown := set(bands) - set(series):
         raise ValueError(f"there are bands for {sorted(unknown)}, but the series are {list(series)}")
     ax = ax or new_axes(5.6, 3.3)
-    measured = set()
+    measured, told = set(), []
     for i, (label, values) in enumerate(series.items()):
         x, y = map(as_array, values if isinstance(values, tuple) else (range(len(values)), values))
         if x.ndim != 1 or x.shape != y.shape:
             raise ValueError(f"series {label!r} needs as many x as y, got the shapes {x.shape} and {y.shape}")
         look = {"color": COLORS[i % 8], "linestyle": LINES[i % 8], "marker": MARKERS[i % 8]}
         measured.update(x)
+        told.append(of_series(label, x, y))
         ax.plot(x, y, label=label, markevery=max(1, len(x) // 10), **look)
         if label in bands:
             band = bands[label]
@@ -54,6 +57,9 @@ def curves(
     if chance is not None:
         _chance_line(ax, chance)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xscale=xscale, yscale=yscale)
+    of = {"y": ylabel or say("the same"), "x": xlabel, "told": one_by_one(told)}
+    one, several = say("a curve of {y} against {x}: {told}", **of), say("curves of {y} against {x}: {told}", **of)
+    describe(ax, several if len(series) > 1 else one, _said_of(chance), title=title)
     if xscale == "log" and len(measured) <= 8:  # 4, 16, 64 says more than 10¹
         ax.set_xticks(sorted(measured), [f"{x:g}" for x in sorted(measured)])
         ax.xaxis.minorticks_off()
@@ -72,7 +78,7 @@ def bars(
     title: str = "",
     horizontal: bool = False,
     annotate: str | None = None,
-    chance: float | None = None,
+    chance: float | tuple[str, float] | None = None,
     ax: "Axes | None" = None,
 ) -> "Figure":
     """Bars, or groups of them.
@@ -82,7 +88,7 @@ def bars(
             series name to one of these.
         horizontal: bars that grow to the right: for long labels.
         annotate: a format such as ``".2f"`` for numbers at the ends of the bars.
-        chance: what guessing would reach: a dashed line.
+        chance: what guessing would reach: a dashed line. A pair (name, value) for any other line to compare with.
     """
     grouped = isinstance(values, Mapping) and not all(_is_number(value) for value in values.values())
     groups = dict(values) if grouped else {"": values}
@@ -120,6 +126,12 @@ def bars(
     if chance is not None:
         _chance_line(ax, chance, upright=horizontal)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    told = (
+        f"{name} {listed(f'{label} {number(n)}' for label, n in zip(labels, numbers, strict=True))}".strip()
+        for name, numbers in groups.items()
+    )
+    what = xlabel or ylabel or say("numbers")
+    describe(ax, say("bars of {what}: {told}", what=what, told=one_by_one(told)), _said_of(chance), title=title)
     if grouped:
         ax.legend(loc="upper left", bbox_to_anchor=(1, 1), handlelength=1.4)
     return ax.figure
@@ -130,12 +142,13 @@ def histogram(
     samples: Mapping[str, object],
     *,
     xlabel: str,
-    ylabel: str = "share of samples",
+    ylabel: str | None = None,
     title: str = "",
     bins: int = 40,
     ax: "Axes | None" = None,
 ) -> "Figure":
-    """Distributions over the same bins. `samples` maps each label to numbers, in any shape."""
+    """Distributions over the same bins. `samples` maps each label to numbers, in any shape; unless `ylabel` is given, it
+    says that shares of the samples are drawn."""
     samples = {label: as_array(values).ravel() for label, values in samples.items()}
     if not samples or not all(values.size and np.isfinite(values).all() for values in samples.values()):
         raise ValueError("histogram needs finite numbers under every label, and at least one")
@@ -146,22 +159,45 @@ def histogram(
         color = COLORS[i % len(COLORS)]
         ax.stairs(share, edges, fill=True, color=color, alpha=0.18)
         ax.stairs(share, edges, color=color, linestyle=LINES[i % len(LINES)], linewidth=1.6, label=label)
-    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, ylim=(0, None))
+    ax.set(xlabel=xlabel, ylabel=say("share of samples") if ylabel is None else ylabel, title=title, ylim=(0, None))
+    told = (
+        say(
+            "{label} from {low} to {high}, half of them below {middle}",
+            label=label,
+            low=number(values.min()),
+            high=number(values.max()),
+            middle=number(np.median(values)),
+        )
+        for label, values in samples.items()
+    )
+    describe(ax, say("distribution of {what}: {told}", what=xlabel, told=one_by_one(told)), title=title)
     if len(samples) > 1:
         ax.legend()
     return ax.figure
 
 
-def _chance_line(ax: "Axes", chance: float, upright: bool = False) -> None:
+def _named(chance: float | tuple[str, float]) -> tuple[str, float]:
+    return chance if isinstance(chance, tuple) else (say("chance"), chance)
+
+
+def _chance_line(ax: "Axes", chance: float | tuple[str, float], upright: bool = False) -> None:
     """The name stands outside the axes, where no curve and no bar can cross it."""
     line = {"color": SOFT_INK, "linestyle": (0, (4, 3)), "linewidth": 1, "zorder": 1}
+    name, value = _named(chance)
     if upright:
-        ax.axvline(chance, **line)
-        ax.text(chance, 1.01, "chance", transform=ax.get_xaxis_transform(), ha="center", va="bottom", color=SOFT_INK)
+        ax.axvline(value, **line)
+        ax.text(value, 1.01, name, transform=ax.get_xaxis_transform(), ha="center", va="bottom", color=SOFT_INK)
     else:
-        ax.axhline(chance, **line)
-        ax.text(1.01, chance, "chance", transform=ax.get_yaxis_transform(), va="center", color=SOFT_INK)
+        ax.axhline(value, **line)
+        ax.text(1.01, value, name, transform=ax.get_yaxis_transform(), va="center", color=SOFT_INK)
     ax.autoscale_view()  # matplotlib does not when the line just fits: it would lie on the frame
+
+
+def _said_of(chance: float | tuple[str, float] | None) -> str:
+    if chance is None:
+        return ""
+    name, value = _named(chance)
+    return say("a dashed line at {value} shows {name}", value=number(value), name=name)
 
 
 def _is_number(value) -> bool:

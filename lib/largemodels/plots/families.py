@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ..language import say
 from .base import COLORS, MARKERS, PAPER, SOFT_INK, as_array, style
 from .matrices import MASK_COLORS, check_labels
+from .words import describe, number, of_matrix, one_by_one
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,10 +40,18 @@ def families(columns: Sequence[Family]) -> "Figure":
     import matplotlib.pyplot as plt
     from matplotlib.colors import ListedColormap
 
+    from .picture import Picture
+
     if not columns or not all(family.models for family in columns):
         raise ValueError("there must be at least one family, and each needs at least one model")
     figure, (above, below) = plt.subplots(
-        2, len(columns), figsize=(3.1 * len(columns), 6.6), layout="constrained", squeeze=False, height_ratios=(1, 1.3)
+        2,
+        len(columns),
+        figsize=(3.1 * len(columns), 6.6),
+        layout="constrained",
+        squeeze=False,
+        height_ratios=(1, 1.3),
+        FigureClass=Picture,
     )
     plt.close(figure)
     points = [(year, size) for family in columns for _, year, size in family.models]
@@ -69,9 +79,13 @@ def families(columns: Sequence[Family]) -> "Figure":
             left = any(0.3 < other - year < 1.3 and 0.6 < near / size < 1.6 for _, other, near in family.models)
             offset = {"xytext": (-6, 0), "ha": "right"} if left else {"xytext": (6, 0), "ha": "left"}
             bottom.annotate(name, (year, size), textcoords="offset points", va="center", fontsize=7.5, **offset)
-        bottom.set(yscale="log", xlabel="year", xlim=(first - 0.4, last + 1.5), ylim=(smallest / 2, largest * 2))
+        bottom.set(yscale="log", xlabel=say("year"), xlim=(first - 0.4, last + 1.5), ylim=(smallest / 2, largest * 2))
         bottom.set_xticks(range(int(first), int(last) + 2))
+        describe(top, say("mask: {said}", said=of_matrix(mask, rows, keys)), title=family.title)
+        sizes = one_by_one(f"{name or say('a model')} {year:.0f} {number(size)}" for name, year, size in family.models)
+        asked = say("asked: {what}", what=family.asked)
+        describe(bottom, asked, say("parameters: {sizes}", sizes=sizes), title=family.title)
     for ax in below[1:]:
         ax.tick_params(labelleft=False)
-    below[0].set_ylabel("parameters")
+    below[0].set_ylabel(say("parameters"))
     return figure

@@ -1,12 +1,14 @@
 """Weights, scores and masks: heat maps, all heads at once, and lines from queries to keys."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import COLORS, GREY, PAPER, SOFT_INK, WIDTH, as_array, ink_on, new_axes, one_line, style, text_inches
+from ..language import say
+from .base import COLORS, GREY, PAPER, SOFT_INK, WIDTH, as_array, ink_on, new_axes, one_line, row, style, text_inches
+from .words import clauses, describe, of_matrix, one_by_one, pattern
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,9 +30,10 @@ def heatmap(
     columns: Sequence[str] | None = None,
     *,
     title: str = "",
-    row_label: str = "query",
-    column_label: str = "key",
+    row_label: str | None = None,
+    column_label: str | None = None,
     annotate: bool | None = None,
+    digits: int | None = None,
     colorbar: bool = True,
     vmin: float | None = None,
     vmax: float | None = None,
@@ -46,7 +49,9 @@ def heatmap(
         matrix: ``(query, key)``: weights, scores, or a boolean mask.
         rows: one label per row.
         columns: one label per column; the rows' unless given.
+        row_label, column_label: what stands in the rows and columns; queries and keys unless given.
         annotate: write the numbers into the cells; unless given, up to 12 × 12 and not for masks.
+        digits: after the point; unless given, as many as the numbers have, up to 3, else 2.
         colorbar: draw the colour scale beside the matrix.
         vmin, vmax: the numbers at the ends of the colour scale, instead of those that suit the matrix.
 
@@ -63,12 +68,49 @@ def heatmap(
         beside = 1.9 if matrix.dtype == bool else 1.4  # the legend or the colour bar, and the axis label
         ax = new_axes(len(columns) * cell + text_inches(rows) + beside, len(rows) * cell + 1.0)
     cell = min(_inches(ax) / matrix.shape[::-1])
-    mesh = _cells(ax, matrix, *_scale(matrix, vmin, vmax, cmap), cell=cell, annotate=annotate)
+    mesh = _cells(ax, matrix, *_scale(matrix, vmin, vmax, cmap), cell=cell, annotate=annotate, digits=digits)
     _token_ticks(ax.yaxis, rows, np.arange(len(rows)) + 0.5, cell)
     _token_ticks(ax.xaxis, columns, np.arange(len(columns)) + 0.5, cell)
     _finish_matrix(ax, mesh, matrix, xlim=(0, len(columns)), ylim=(len(rows), 0), bar=colorbar, legend=not annotate)
+    row_label, column_label = _axis_labels(row_label, column_label)
     ax.set(title=title, ylabel=row_label, xlabel=column_label)
+    said = say(
+        "heat map, {row} by {column}: {cells}",
+        row=row_label or say("row"),
+        column=column_label or say("column"),
+        cells=of_matrix(matrix, rows, columns),
+    )
+    describe(ax, said, title=title)
     return ax.figure
+
+
+def heatmaps(
+    matrices: Mapping[str, object],
+    rows: Sequence[str],
+    columns: Sequence[str] | None = None,
+    *,
+    title: str = "",
+    width: float = WIDTH,
+    height: float = 3.0,
+    row_label: str | None = None,
+    column_label: str | None = None,
+    **options,
+) -> "Figure":
+    """Several matrices of one shape side by side, for comparing: `heatmap` under each title.
+
+    Args:
+        matrices: title to matrix ``(query, key)``.
+        rows, columns: as for `heatmap`; the label of the rows stands once, on the left.
+        width, height: of the whole figure, in inches.
+        options: further arguments of `heatmap`.
+    """
+    figure, axes = row(len(matrices), width=width, height=height, title=title)
+    row_label, column_label = _axis_labels(row_label, column_label)
+    options = {"colorbar": False, "column_label": column_label} | options
+    for ax, (name, matrix) in zip(axes, matrices.items(), strict=True):
+        label = row_label if ax is axes[0] else ""
+        heatmap(matrix, rows, columns, title=name, row_label=label, ax=ax, **options)
+    return figure
 
 
 @style()
@@ -95,7 +137,7 @@ def heads(
     weights = as_array(weights)
     rows, columns = check_labels(weights, 3, rows, columns)
     num_heads, num_rows, num_columns = weights.shape
-    titles = [f"head {h + 1}" for h in range(num_heads)] if titles is None else list(titles)
+    titles = list(map(_head, range(num_heads))) if titles is None else list(titles)
     if len(titles) != num_heads:
         raise ValueError(f"{num_heads} heads need {num_heads} titles, got {len(titles)}")
 
@@ -117,7 +159,9 @@ def heads(
     _token_ticks(ax.xaxis, columns * across, x_ticks, cell, period=num_columns)
     xlim, ylim = (0, lefts[-1] + num_columns), (tops[-1] + num_rows, -headroom / cell)
     _finish_matrix(ax, mesh, weights, xlim=xlim, ylim=ylim, bar=True, legend=True)
-    ax.set(title=title, ylabel="query", xlabel="key")
+    ax.set(title=title, ylabel=say("query"), xlabel=say("key"))
+    told = (clauses([name, _said_of(matrix, rows, columns)]) for name, matrix in zip(titles, weights, strict=True))
+    describe(ax, say("{count} heat maps, query by key: {told}", count=num_heads, told=one_by_one(told)), title=title)
     return ax.figure
 
 
@@ -158,16 +202,32 @@ def attention_lines(
         alpha = 0.25 + 0.6 * strength
         color = COLORS[h % len(COLORS)]
         ax.add_collection(LineCollection(lines, colors=color, linewidths=5 * strength, alpha=alpha, capstyle="round"))
-        ax.plot([], [], color=color, linewidth=3, label=f"head {h + 1}")
-    for labels, name, x, side in ((rows, "query", -0.04, "right"), (columns, "key", 1.04, "left")):
+        ax.plot([], [], color=color, linewidth=3, label=_head(h))
+    for labels, name, x, side in ((rows, say("query"), -0.04, "right"), (columns, say("key"), 1.04, "left")):
         ax.text(x, -1, name, ha=side, va="center", color=SOFT_INK, style="italic")
         for i, label in enumerate(labels):
             ax.text(x, i, label, ha=side, va="center", parse_math=False)
     ax.set(xlim=(-0.02, 1.02), ylim=(length - 0.5, -1.4), title=title)
     ax.axis("off")
+    told = (clauses([_head(h), pattern(matrix, columns)]) for h, matrix in enumerate(weights))
+    describe(ax, say("lines from queries to keys, as thick as the weights: {told}", told=one_by_one(told)), title=title)
     if num_heads > 1:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=min(num_heads, 4), handlelength=1, columnspacing=1)
     return ax.figure
+
+
+def _axis_labels(row: str | None, column: str | None) -> tuple[str, str]:
+    return say("query") if row is None else row, say("key") if column is None else column
+
+
+def _head(number: int) -> str:
+    """How a head is called; they are counted from 1."""
+    return say("head {number}", number=number + 1)
+
+
+def _said_of(matrix: np.ndarray, rows: list[str], columns: list[str]) -> str:
+    """Of one among several: a mask in full if it is small, of weights the pattern."""
+    return of_matrix(matrix, rows, columns) if matrix.dtype == bool else pattern(matrix, columns)
 
 
 def check_labels(array: np.ndarray, ndim: int, rows, columns) -> tuple[list[str], list[str]]:
@@ -218,7 +278,7 @@ def _scale(values: np.ndarray, vmin, vmax, cmap) -> "tuple[Normalize, Colormap]"
     return norm, colors if cmap is None else colormaps.get_cmap(cmap)
 
 
-def _cells(ax, matrix, norm, colors, *, cell: float, x=0.0, y=0.0, annotate=False):
+def _cells(ax, matrix, norm, colors, *, cell: float, x=0.0, y=0.0, annotate=False, digits=None):
     """Draw `matrix` with its upper left corner at (x, y), one unit per cell of `cell` inches."""
     from matplotlib.colors import ListedColormap
 
@@ -231,7 +291,7 @@ def _cells(ax, matrix, norm, colors, *, cell: float, x=0.0, y=0.0, annotate=Fals
         grey = np.ma.masked_where(~without_number, np.zeros(matrix.shape))
         ax.pcolor(*corners, grey, cmap=ListedColormap([GREY]), hatch=HATCHES[name], linewidth=0)
     if annotate:
-        places = 2 if (numbers.compressed() % 1).any() else 0
+        places = _places(numbers.compressed()) if digits is None else digits
         centred = {"ha": "center", "va": "center", "fontsize": min(9, cell * 17)}
         for (i, j), value in np.ndenumerate(matrix):
             color = ink_on(colors(norm(value)) if np.isfinite(value) else GREY)
@@ -243,6 +303,12 @@ def _numberless(values: np.ndarray) -> dict[str, np.ndarray]:
     """Where the −∞ and the NaN are, for those that occur. (+∞ counts as −∞: no model has it, and the text tells.)"""
     kinds = {"−∞": np.isinf(values), "NaN": np.isnan(values)}
     return {name: where for name, where in kinds.items() if where.any()}
+
+
+def _places(numbers: np.ndarray) -> int:
+    """How many digits after the point to write: none, two, or three where three are all there are (0.125)."""
+    exact = [n for n in (0, 2, 3) if np.allclose(numbers, numbers.round(n), rtol=0, atol=1e-6)]
+    return exact[0] if exact else 2
 
 
 def _number(value: float, places: int) -> str:
@@ -279,7 +345,7 @@ def _finish_matrix(ax: "Axes", mesh, values: np.ndarray, *, xlim, ylim, bar: boo
     entries = []
     if values.dtype == bool:
         may_not, may = MASK_COLORS
-        entries = [Patch(color=may, label="may attend"), Patch(color=may_not, label="may not attend")]
+        entries = [Patch(color=may, label=say("may attend")), Patch(color=may_not, label=say("may not attend"))]
     elif bar:
         host = ax.figure.colorbar(mesh, ax=ax, fraction=0.05, pad=0.02, aspect=18).ax
         host.spines[:].set_visible(False)

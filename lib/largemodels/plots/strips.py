@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from ..language import say
 from .base import COLORS, INK, SOFT_INK, WIDTH, ink_on, new_axes, one_line, style, text_inches
+from .words import describe, named, one_by_one
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -77,6 +79,9 @@ def strips(
             ax.text(margin - 0.1, middle, one_line(label), ha="right", va="center", color=SOFT_INK, parse_math=False)
     ax.set(xlim=(0, width), ylim=(-lines * block, 0))
     ax.set_title(title, loc="left")
+    told = (named(label, " ".join(_said(*cell) for cell in cells if cell[0] is not None)) for label, cells in rows)
+    rows_said = say("rows of tokens, the kind of each in brackets: {rows}", rows=one_by_one(told))
+    describe(ax, rows_said, title=title)
     ax.axis("off")
     if legend:
         from matplotlib.patches import Patch
@@ -86,6 +91,10 @@ def strips(
             handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=4, handlelength=1.2, borderaxespad=0.2
         )
     return ax.figure
+
+
+def _said(text: str, kind: str | None) -> str:
+    return one_line(text) if kind is None else say("{token} ({kind})", token=one_line(text), kind=kind)
 
 
 def _box(text: str) -> float:

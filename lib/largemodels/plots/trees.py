@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..language import say
 from .base import GREY, INK, PAPER, SOFT_INK, new_axes, one_line, style, text_inches
+from .words import describe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,7 +47,7 @@ def beam_tree(
     ax = ax or new_axes(max(4.8, gap * (len(search.steps) + 0.8) + 0.2), 0.42 * 2 * beams + 1.0)
 
     kept = [((0, 0.0), [])]  # place and tokens of the beams
-    _node(ax, (0, 0.0), "begin", "", PAPER, SOFT_INK)
+    _node(ax, (0, 0.0), say("begin"), "", PAPER, SOFT_INK)
     for number, step in enumerate(search.steps, 1):
         going_on = {int(i) for i in step.kept[row]}
         candidates = {}
@@ -66,16 +68,26 @@ def beam_tree(
             fill = "#ffe08a" if ends else "#bcd9f0" if goes_on else PAPER
             _node(ax, place, names[token], f"{score:.2f}".replace("-", "−"), fill, INK if ends or goes_on else SOFT_INK)
         kept = [candidates.get(int(i), (None, None)) for i in step.kept[row]]
-    ax.set(xlim=(-0.4, len(search.steps) + 0.5), ylim=(2 * beams - 0.4, -0.6), title=title, xlabel="step", yticks=[])
+    ax.set(
+        xlim=(-0.4, len(search.steps) + 0.5), ylim=(2 * beams - 0.4, -0.6), title=title, xlabel=say("step"), yticks=[]
+    )
     ax.set_xticks(range(len(search.steps) + 1))
+    text, steps = " ".join(names[i] for i in best), len(search.steps)
+    said = say(
+        "tree of a beam search with {beams} beams and {steps} steps, whose best text is {text}",
+        beams=beams,
+        steps=steps,
+        text=text,
+    )
+    describe(ax, said, title=title)
     ax.spines[:].set_visible(False)
     ax.grid(False)
     ax.legend(
         handles=[
-            Patch(facecolor="#bcd9f0", edgecolor=GREY, label="kept"),
-            Patch(facecolor="#ffe08a", edgecolor=GREY, label="finished"),
-            Patch(facecolor=PAPER, edgecolor=GREY, label="dropped"),
-            Line2D([], [], color=INK, linewidth=2.4, label="best text"),
+            Patch(facecolor="#bcd9f0", edgecolor=GREY, label=say("kept")),
+            Patch(facecolor="#ffe08a", edgecolor=GREY, label=say("finished")),
+            Patch(facecolor=PAPER, edgecolor=GREY, label=say("dropped")),
+            Line2D([], [], color=INK, linewidth=2.4, label=say("best text")),
         ],
         loc="upper center",
         bbox_to_anchor=(0.5, -0.16),

@@ -2,7 +2,9 @@
 
 `load` gives a model of ours with the weights of a checkpoint, `load_tokenizer` the tokenizer that belongs to it, and
 `save` writes a folder that `transformers` opens. A checkpoint is a folder with ``config.json``, which tells the model
-type and its sizes, and ``model.safetensors``, the weights by name; or the name of a repository on the Hugging Face Hub.
+type and its sizes, and ``model.safetensors``, the weights by name; or the name of a repository on the Hugging Face Hub,
+whose files are fetched once. Who has no network puts them into a folder ``weights/gpt2`` by hand; `on_this_machine` tells
+whether they are there.
 
 =============  ===========  ======================================================================
 model type     our model    for example
@@ -25,8 +27,9 @@ writes, `tokenization` makes tokenizers, and `parity` measures that the models a
 import os
 import re
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +37,16 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from tqdm.auto import tqdm
+
+from largemodels.bars import progress_bar
+from largemodels.language import say
 
 from . import bart, bert, gpt, t5
-from .files import CONFIG, Checkpoint, Source, read_json, write_json, write_tensors
+from .files import CONFIG, Checkpoint, Source, on_this_machine, read_json, write_json, write_tensors
 from .mapping import Family, Fields, Row
 from .tokenization import load_tokenizer, save_tokenizer
 
-__all__ = ["FAMILIES", "load", "load_tokenizer", "save"]
+__all__ = ["FAMILIES", "load", "load_tokenizer", "on_this_machine", "save"]
 
 FAMILIES: dict[str, Family] = {
     family.model_type: family for module in (gpt, bert, bart, t5) for family in module.FAMILIES
@@ -54,6 +59,8 @@ FAMILIES: dict[str, Family] = {
 def load(
     folder_or_repo_id: str | os.PathLike,
     *,
+    head: str | None = "pretraining",
+    model_type: str | None = None,
     dtype: torch.dtype | None = torch.float32,
     device: str | torch.device = "cpu",
     strict: bool = True,
@@ -65,6 +72,10 @@ def load(
 
     Args:
         folder_or_repo_id: a folder with config.json and the weights, or a repository's name, "openai-community/gpt2".
+        head: what is to stand on the body of a BERT, ALBERT or RoBERTa. "pretraining": the head that predicts tokens.
+            None: nothing; the model gives a vector for each token, and keeps the pooler for a `SequenceClassifier`.
+            "classifier": that of a fine-tuned checkpoint, in a `SequenceClassifier` or `TokenClassifier`.
+        model_type: what the checkpoint is, a key of `FAMILIES`, if config.json does not tell or tells otherwise.
         dtype: of all parameters; None keeps what the checkpoint has.
         device: where to put them.
         strict: refuse a checkpoint that lacks some of the model's weights, or holds others, or whose config.json has
@@ -82,38 +93,68 @@ def load(
     if path is None:
         raise FileNotFoundError(f"{source.name} holds no {CONFIG}, which tells what kind of model the weights are for")
     fields = Fields(read_json(path), str(path))
-    family = _family(fields)
+    family = _family(fields, model_type)
     checkpoint = Checkpoint(source)
     names = _full_names(checkpoint.headers, family)
     try:
-        config = family.read(fields, names.keys())
+        build, rows = _plan(family, fields, {name: checkpoint.headers[names[name]].shape for name in names}, head)
     except ValueError as error:
         raise error if fields.file in str(error) else ValueError(f"{fields.file}: {error}") from None
     strange = [f"{name} = {value!r}" for name, value in fields.unknown().items()]
     _refuse(strange, f"{fields.file} has fields that are unknown here, and so not done", strict)
 
-    rows = list(family.rows(config))
     found = {row.theirs: [names[name] for name in row.find(names)] for row in rows}
     missing = [row.theirs for row in rows if not found[row.theirs] and not row.absent_is_zero]
     placed = {name for row in rows for name in (row.theirs, *row.copies, row.otherwise)}
-    left_over = [name for name in sorted(names) if name not in placed and not _matches(name, family.constants)]
-    unused = [names[name] for name in left_over if _matches(name, family.optional)]
-    unknown = [names[name] for name in left_over if not _matches(name, family.optional)]
-    _refuse(missing, f"{source.name} lacks weights that a model of type {family.model_type} needs", strict)
-    _refuse(unknown, f"{source.name} holds weights that have no place in the model its {CONFIG} describes", strict)
-    _refuse(unused, f"{source.name} holds weights of a head that this model does not have", strict=False)
+    unused = [name for name in sorted(names) if name not in placed and not _matches(name, family.constants)]
+    if head != "pretraining":  # the heads that are there were not asked for, nor is a pooler
+        unused = [name for name in unused if name.startswith(family.prefix) and ".pooler." not in name]
+    unused = [names[name] for name in unused]
+    needs = f"{source.name} lacks weights that a model of type {family.model_type} needs"
+    _refuse(missing, needs, strict, _other_head(family, head, missing, unused))
+    _refuse(unused, f"{source.name} holds weights that have no place in the model its {CONFIG} describes", strict)
 
     if missing:
         with torch.device(device):
-            model = family.model(config)
+            model = build()
     else:
         with torch.device("meta"), _NoRandomStart():  # sizes only, no memory yet
-            model = family.model(config)
+            model = build()
     weights = _read_weights(model, rows, found, checkpoint, dtype, torch.device(device))
     model.load_state_dict(weights, strict=not missing, assign=True)
     if missing and dtype is not None:
         model.to(dtype)
     return model.eval()
+
+
+def _plan(
+    family: Family, fields: Fields, shapes: dict[str, tuple[int, ...]], head: str | None
+) -> tuple[Callable[[], nn.Module], list[Row]]:
+    """What builds the model, and the table of its weights."""
+    if head not in ("pretraining", "classifier", None):
+        raise ValueError(f'head must be "pretraining", "classifier" or None, got {head!r}')
+    config = family.read(fields, shapes.keys())
+    if head == "pretraining":
+        config = family.pretraining(config)
+    elif family.body is None or family.classifier is None:
+        raise ValueError(
+            f"a model of type {family.model_type} is not divided into body and head here; leave head={head!r} out"
+        )
+    elif head is None:
+        config = family.body(config)
+    else:
+        build, rows = family.classifier(config, fields, shapes)
+        return build, list(rows)
+    return partial(family.model, config), list(family.rows(config))
+
+
+def _other_head(family: Family, head: str | None, missing: Collection[str], unused: Collection[str]) -> str:
+    """How to load a checkpoint that lacks nothing but the head of pre-training."""
+    if family.body is None or head != "pretraining" or not all(_matches(name, family.heads) for name in missing):
+        return ""
+    fine_tuned = any(name.startswith("classifier.") for name in unused)
+    instead = 'head="classifier" or ' * fine_tuned + "head=None for the body alone"
+    return f"; it has no head of pre-training: load it with {instead}"
 
 
 class _NoRandomStart(TorchFunctionMode):
@@ -126,27 +167,37 @@ class _NoRandomStart(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
-def _family(fields: Fields) -> Family:
-    model_type = fields.get("model_type")
-    if model_type is None:
+def _family(fields: Fields, asked: str | None) -> Family:
+    told = fields.get("model_type")
+    if asked is not None and asked not in FAMILIES:
+        raise ValueError(f"model_type = {asked!r} is not implemented here; implemented are {', '.join(FAMILIES)}")
+    if asked is None and told is None:
         raise ValueError(
-            f"{fields.file} does not tell the model_type, as the oldest files do not; add it, one of "
-            f"{', '.join(FAMILIES)}"
+            f"{fields.file} does not tell the model_type, as the oldest files do not; if you know it, tell it: "
+            f"load(…, model_type=…) with one of {', '.join(FAMILIES)}"
         )
-    if not isinstance(model_type, str) or model_type not in FAMILIES:
+    if asked is None and (not isinstance(told, str) or told not in FAMILIES):
         raise ValueError(
-            f"{fields.file}: model_type = {model_type!r} is not implemented here; implemented are {', '.join(FAMILIES)}"
+            f"{fields.file}: model_type = {told!r} is not implemented here; implemented are {', '.join(FAMILIES)}"
         )
-    return FAMILIES[model_type]
+    return FAMILIES[asked or told]
+
+
+# What wraps a model puts its own name into those of the weights: DataParallel, torch.compile, FSDP, checkpointing.
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
 def _full_names(names: Collection[str], family: Family) -> dict[str, str]:
     """From names as the tables have them to names as the checkpoint has them."""
-    bare = not any(name.startswith(family.prefix) for name in names)  # the body alone was saved
+    plain = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names}
+    # Who trains with a class of their own often calls the model in it model. (BART's names begin so by themselves.)
+    if any(name.startswith(f"model.{family.prefix}") for name in plain.values()):
+        plain = {name: short.removeprefix("model.") for name, short in plain.items()}
+    bare = not any(name.startswith(family.prefix) for name in plain.values())  # the body alone was saved
     full = {}
-    for name in names:
-        new = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", name))
-        if bare and not _matches(name, family.heads):
+    for name, short in plain.items():
+        new = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", short))
+        if bare and not _matches(new, family.heads):
             new = family.prefix + new
         if new in full:
             raise ValueError(f"{name} and {full[new]} are two names of the same weights; the checkpoint is damaged")
@@ -158,9 +209,13 @@ def _matches(name: str, patterns: Collection[str]) -> bool:
     return any(re.fullmatch(pattern, name) for pattern in patterns)
 
 
-def _refuse(names: Collection[str], why: str, strict: bool) -> None:
+MOST_TOLD = 20  # names in a message
+
+
+def _refuse(names: list[str], why: str, strict: bool, hint: str = "") -> None:
+    names = [*names[:MOST_TOLD], f"and {len(names) - MOST_TOLD} more"] if len(names) > MOST_TOLD else names
     if names and strict:
-        raise ValueError(f"{why}: {', '.join(names)} (load them with strict=False to go on all the same)")
+        raise ValueError(f"{why}: {', '.join(names)}{hint} (load them with strict=False to go on all the same)")
     if names:
         warnings.warn(f"{why}: {', '.join(names)}", stacklevel=3)
 
@@ -192,7 +247,7 @@ def _read_weights(
         if row.absent_is_zero and not found[row.theirs]
         for name in row.ours
     }
-    for name, tensor in tqdm(checkpoint.read(row_of), total=len(row_of), desc="weights", delay=2, leave=False):
+    for name, tensor in progress_bar(checkpoint.read(row_of), total=len(row_of), desc=say("weights"), delay=2):
         for ours, part in zip(row_of[name].ours, row_of[name].to_ours(tensor), strict=True):
             # `empty_like`: in memory, too, it lies as the model wants it.
             value = torch.empty_like(state[ours], dtype=dtype or part.dtype, device=device).copy_(part)

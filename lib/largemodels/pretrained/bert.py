@@ -1,95 +1,132 @@
 """BERT, ALBERT and RoBERTa: where their checkpoints keep what our `BERT` needs."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from largemodels.bert import BERT, BERTConfig
+from torch import nn
+
+from largemodels.bert import BERT, BERTConfig, SequenceClassifier, TokenClassifier
 
 from .mapping import ACTIVATIONS, Family, Fields, Row, layer, weight
 
-# ---------------------------------------------------------------------------------------------------------------- BERT
+# --------------------------------------------------------------------------------------------------------------- names
 
 
-def read_common(fields: Fields) -> dict[str, Any]:
-    """What all three have."""
-    fields.only(position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
-    return {
-        "vocab_size": fields.integer("vocab_size"),
-        "num_segments": fields.integer("type_vocab_size", 2),
-        "d_model": fields.integer("hidden_size"),
-        "num_heads": fields.integer("num_attention_heads"),
-        "d_ff": fields.integer("intermediate_size"),
-        "norm_eps": fields.number("layer_norm_eps", 1e-12),
-        "tied_head": fields.flag("tie_word_embeddings", True),
-    }
+@dataclass(frozen=True)
+class Names:
+    """What one of the three calls the layers that all three have.
+
+    Attributes:
+        body: begins the names of embeddings, blocks and pooler.
+        block: the name of a block, from the number of its layer or of its group and its turn in there.
+        sublayers: of a block, ours to theirs.
+        pooler: reads the first token.
+        head: begins the names of the masked-LM head; its layer and norm are `transform` and `norm` in there.
+        pairs: the output for sentence pairs, if it has one.
+        text: pooler and output of a classifier of texts.
+    """
+
+    body: str
+    block: str
+    sublayers: Mapping[str, str]
+    pooler: str
+    head: str
+    transform: str
+    norm: str
+    pairs: str | None
+    text: tuple[str, str]
 
 
-def write_common(config: BERTConfig) -> dict[str, Any]:
-    return {
-        "vocab_size": config.vocab_size,
-        "type_vocab_size": config.num_segments,
-        "hidden_size": config.d_model,
-        "num_attention_heads": config.num_heads,
-        "intermediate_size": config.d_ff or 4 * config.d_model,
-        "hidden_act": config.activation,
-        "layer_norm_eps": config.norm_eps,
-        "tie_word_embeddings": config.tied_head,
-        "hidden_dropout_prob": config.dropout,
-        "attention_probs_dropout_prob": config.attention_dropout,
-    }
+SUBLAYERS = {
+    "attention.query": "attention.self.query",
+    "attention.key": "attention.self.key",
+    "attention.value": "attention.self.value",
+    "attention.output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "feed_forward.up": "intermediate.dense",
+    "feed_forward.down": "output.dense",
+    "feed_forward_norm": "output.LayerNorm",
+}
+NAMES_BERT = Names(
+    body="bert",
+    block="bert.encoder.layer.{layer}",
+    sublayers=SUBLAYERS,
+    pooler="bert.pooler.dense",
+    head="cls.predictions",
+    transform="transform.dense",
+    norm="transform.LayerNorm",
+    pairs="cls.seq_relationship",
+    text=("bert.pooler.dense", "classifier"),
+)
+NAMES_ALBERT = Names(
+    body="albert",
+    block="albert.encoder.albert_layer_groups.{group}.albert_layers.{turn}",
+    sublayers={
+        "attention.query": "attention.query",
+        "attention.key": "attention.key",
+        "attention.value": "attention.value",
+        "attention.output": "attention.dense",
+        "attention_norm": "attention.LayerNorm",
+        "feed_forward.up": "ffn",
+        "feed_forward.down": "ffn_output",
+        "feed_forward_norm": "full_layer_layer_norm",
+    },
+    pooler="albert.pooler",
+    head="predictions",
+    transform="dense",
+    norm="LayerNorm",
+    pairs="sop_classifier.classifier",
+    text=("albert.pooler", "classifier"),
+)
+NAMES_ROBERTA = Names(
+    body="roberta",
+    block="roberta.encoder.layer.{layer}",
+    sublayers=SUBLAYERS,
+    pooler="roberta.pooler.dense",
+    head="lm_head",
+    transform="dense",
+    norm="layer_norm",
+    pairs=None,
+    text=("classifier.dense", "classifier.out_proj"),
+)
 
 
-def read_bert(fields: Fields, names: Collection[str]) -> BERTConfig:
-    return BERTConfig(
-        **read_common(fields),
-        max_length=fields.integer("max_position_embeddings"),
-        num_layers=fields.layers("num_hidden_layers"),
-        activation=fields.choice("hidden_act", "gelu", ACTIVATIONS),
-        sentence_pairs="cls.seq_relationship.weight" in names,
-        dropout=fields.number("hidden_dropout_prob", 0.1),
-        attention_dropout=fields.number("attention_probs_dropout_prob", 0.1),
-    )
+def rows(names: Names, config: BERTConfig) -> Iterator[Row]:
+    """The whole table: the body, and those heads that the configuration has."""
+    yield from body(names, config)
+    if config.masked_lm:
+        yield from layer(f"{names.head}.{names.transform}", "head.transform")
+        yield from layer(f"{names.head}.{names.norm}", "head.norm")
+        yield output_bias(names.head, config)
+        if not config.tied_head:
+            yield weight(f"{names.head}.decoder", "head.output")
+    if config.sentence_pairs and names.pairs:
+        yield from layer(names.pooler, "pair_head.pooler")
+        yield from layer(names.pairs, "pair_head.output")
+    elif config.pooler:
+        yield from layer(names.pooler, "pooler")
 
 
-def write_bert(config: BERTConfig) -> dict[str, Any]:
-    sizes = {"max_position_embeddings": config.max_length, "num_hidden_layers": config.num_layers}
-    return write_common(config) | sizes
-
-
-def rows_bert(config: BERTConfig) -> Iterator[Row]:
-    yield from embeddings("bert", config, head="cls.predictions.decoder")
-    yield from blocks("bert", config)
-    yield from layer("cls.predictions.transform.dense", "head.transform")
-    yield from layer("cls.predictions.transform.LayerNorm", "head.norm")
-    yield output_bias("cls.predictions", config)
-    if config.sentence_pairs:
-        yield from layer("bert.pooler.dense", "pair_head.pooler")
-        yield from layer("cls.seq_relationship", "pair_head.output")
-
-
-def embeddings(theirs: str, config: BERTConfig, head: str) -> Iterator[Row]:
-    ours = "encoder.embedding"
-    copies = [head] if config.tied_head else []
-    yield weight(f"{theirs}.embeddings.word_embeddings", f"{ours}.token", copies=copies)
-    yield weight(f"{theirs}.embeddings.position_embeddings", f"{ours}.position")
-    yield weight(f"{theirs}.embeddings.token_type_embeddings", f"{ours}.segment")
-    yield from layer(f"{theirs}.embeddings.LayerNorm", f"{ours}.norm")
-    if not config.tied_head:
-        yield weight(head, "head.output")
-
-
-def blocks(prefix: str, config: BERTConfig) -> Iterator[Row]:
-    """The blocks of BERT and RoBERTa."""
+def body(names: Names, config: BERTConfig) -> Iterator[Row]:
+    """The embeddings and the blocks. Where blocks share their weights, the first of those has the row."""
+    theirs, ours = f"{names.body}.embeddings", "encoder.embedding"
+    tied = config.masked_lm and config.tied_head
+    yield weight(f"{theirs}.word_embeddings", f"{ours}.token", copies=[f"{names.head}.decoder"] if tied else [])
+    yield weight(f"{theirs}.position_embeddings", f"{ours}.position")
+    yield weight(f"{theirs}.token_type_embeddings", f"{ours}.segment")
+    yield from layer(f"{theirs}.LayerNorm", f"{ours}.norm")
+    if config.d_embedding is not None:
+        yield from layer(f"{names.body}.encoder.embedding_hidden_mapping_in", f"{ours}.projection")
+    cycles, seen = config.num_layers // config.blocks_per_group, set()
     for i in range(config.num_layers):
-        theirs, ours = f"{prefix}.encoder.layer.{i}", f"encoder.stack.blocks.{i}"
-        yield from layer(f"{theirs}.attention.self.query", f"{ours}.attention.query")
-        yield from layer(f"{theirs}.attention.self.key", f"{ours}.attention.key")
-        yield from layer(f"{theirs}.attention.self.value", f"{ours}.attention.value")
-        yield from layer(f"{theirs}.attention.output.dense", f"{ours}.attention.output")
-        yield from layer(f"{theirs}.attention.output.LayerNorm", f"{ours}.attention_norm")
-        yield from layer(f"{theirs}.intermediate.dense", f"{ours}.feed_forward.up")
-        yield from layer(f"{theirs}.output.dense", f"{ours}.feed_forward.down")
-        yield from layer(f"{theirs}.output.LayerNorm", f"{ours}.feed_forward_norm")
+        cycle, turn = divmod(i, config.blocks_per_group)
+        block = names.block.format(layer=i, group=cycle * config.num_groups // cycles, turn=turn)
+        if block not in seen:
+            seen.add(block)
+            for our_layer, their_layer in names.sublayers.items():
+                yield from layer(f"{block}.{their_layer}", f"encoder.stack.blocks.{i}.{our_layer}")
 
 
 def output_bias(head: str, config: BERTConfig) -> Row:
@@ -100,30 +137,74 @@ def output_bias(head: str, config: BERTConfig) -> Row:
     return Row(f"{head}.decoder.bias", ours, otherwise=f"{head}.bias")
 
 
-# -------------------------------------------------------------------------------------------------------------- ALBERT
+# -------------------------------------------------------------------------------------------------------- configuration
 
 
-def read_albert(fields: Fields, names: Collection[str]) -> BERTConfig:
+def read_common(names: Names, fields: Fields, tensors: Collection[str]) -> dict[str, Any]:
+    """What all three have. Which heads there are is told by the tensors."""
+    fields.only(position_embedding_type="absolute", is_decoder=False, add_cross_attention=False)
+    pairs = names.pairs is not None and f"{names.pairs}.weight" in tensors
+    pooler = all(f"{names.pooler}.{part}" in tensors for part in ("weight", "bias"))
+    return {
+        "vocab_size": fields.integer("vocab_size"),
+        "max_length": fields.integer("max_position_embeddings"),
+        "num_segments": fields.integer("type_vocab_size", 2),
+        "d_model": fields.integer("hidden_size"),
+        "num_layers": fields.layers("num_hidden_layers"),
+        "num_heads": fields.integer("num_attention_heads"),
+        "d_ff": fields.integer("intermediate_size"),
+        "norm_eps": fields.number("layer_norm_eps", 1e-12),
+        "masked_lm": f"{names.head}.{names.transform}.weight" in tensors,
+        "sentence_pairs": pairs,
+        "pooler": pooler and not pairs,
+        "tied_head": fields.flag("tie_word_embeddings", True),
+    }
+
+
+def read_dropout(fields: Fields, default: float) -> dict[str, float]:
+    names = {"dropout": "hidden_dropout_prob", "attention_dropout": "attention_probs_dropout_prob"}
+    return {ours: fields.number(theirs, default) for ours, theirs in names.items()}
+
+
+def write_common(config: BERTConfig) -> dict[str, Any]:
+    return {
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.max_length,
+        "type_vocab_size": config.num_segments,
+        "hidden_size": config.d_model,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "intermediate_size": config.d_ff or 4 * config.d_model,
+        "hidden_act": config.activation,
+        "layer_norm_eps": config.norm_eps,
+        "tie_word_embeddings": config.tied_head,
+        "hidden_dropout_prob": config.dropout,
+        "attention_probs_dropout_prob": config.attention_dropout,
+    }
+
+
+def read_bert(fields: Fields, tensors: Collection[str]) -> BERTConfig:
+    activation = fields.choice("hidden_act", "gelu", ACTIVATIONS)
+    return BERTConfig(**read_common(NAMES_BERT, fields, tensors), activation=activation, **read_dropout(fields, 0.1))
+
+
+def read_albert(fields: Fields, tensors: Collection[str]) -> BERTConfig:
     fields.only(net_structure_type=0, gap_size=0, num_memory_blocks=0, down_scale_factor=1)
     per_group = fields.integer("inner_group_num", 1)
+    common = read_common(NAMES_ALBERT, fields, tensors)
     return BERTConfig(
-        **read_common(fields),
-        max_length=fields.integer("max_position_embeddings"),
-        num_layers=fields.layers("num_hidden_layers") * per_group,  # they count how often a group is run through
+        **common | {"num_layers": common["num_layers"] * per_group},  # they count how often a group is run through
+        **read_dropout(fields, 0.0),
         d_embedding=fields.integer("embedding_size", 128),
         share="all",
         num_groups=fields.layers("num_hidden_groups", 1),
         blocks_per_group=per_group,
         activation=fields.choice("hidden_act", "gelu_new", ACTIVATIONS),
-        sentence_pairs="sop_classifier.classifier.weight" in names,
-        dropout=fields.number("hidden_dropout_prob", 0.0),
-        attention_dropout=fields.number("attention_probs_dropout_prob", 0.0),
     )
 
 
 def write_albert(config: BERTConfig) -> dict[str, Any]:
     return write_common(config) | {
-        "max_position_embeddings": config.max_length,
         "num_hidden_layers": config.num_layers // config.blocks_per_group,
         "embedding_size": config.d_embedding or config.d_model,
         "num_hidden_groups": config.num_groups,
@@ -131,104 +212,108 @@ def write_albert(config: BERTConfig) -> dict[str, Any]:
     }
 
 
-def rows_albert(config: BERTConfig) -> Iterator[Row]:
-    yield from embeddings("albert", config, head="predictions.decoder")
-    yield from layer("albert.encoder.embedding_hidden_mapping_in", "encoder.embedding.projection")
-    cycles = config.num_layers // config.blocks_per_group
-    for group in range(config.num_groups):
-        first = -(-group * cycles // config.num_groups) * config.blocks_per_group  # the group's first block
-        for turn in range(config.blocks_per_group):
-            theirs = f"albert.encoder.albert_layer_groups.{group}.albert_layers.{turn}"
-            ours = f"encoder.stack.blocks.{first + turn}"
-            yield from layer(f"{theirs}.attention.query", f"{ours}.attention.query")
-            yield from layer(f"{theirs}.attention.key", f"{ours}.attention.key")
-            yield from layer(f"{theirs}.attention.value", f"{ours}.attention.value")
-            yield from layer(f"{theirs}.attention.dense", f"{ours}.attention.output")
-            yield from layer(f"{theirs}.attention.LayerNorm", f"{ours}.attention_norm")
-            yield from layer(f"{theirs}.ffn", f"{ours}.feed_forward.up")
-            yield from layer(f"{theirs}.ffn_output", f"{ours}.feed_forward.down")
-            yield from layer(f"{theirs}.full_layer_layer_norm", f"{ours}.feed_forward_norm")
-    yield from layer("predictions.dense", "head.transform")
-    yield from layer("predictions.LayerNorm", "head.norm")
-    yield output_bias("predictions", config)
-    if config.sentence_pairs:
-        yield from layer("albert.pooler", "pair_head.pooler")
-        yield from layer("sop_classifier.classifier", "pair_head.output")
-
-
-# ------------------------------------------------------------------------------------------------------------- RoBERTa
-
-
-def read_roberta(fields: Fields, names: Collection[str]) -> BERTConfig:
-    pad, positions = fields.get("pad_token_id", 1), fields.integer("max_position_embeddings")
+def read_roberta(fields: Fields, tensors: Collection[str]) -> BERTConfig:
+    common = read_common(NAMES_ROBERTA, fields, tensors)
+    pad, positions = fields.get("pad_token_id", 1), common["max_length"]
     if isinstance(pad, bool) or not isinstance(pad, int) or not 0 <= pad < positions - 1:
         raise ValueError(
             f"{fields.file}: pad_token_id = {pad!r} must be a token and leave positions after it, of which there are "
             f"{positions}"
         )
     return BERTConfig(
-        **read_common(fields),
-        max_length=positions - pad - 1,  # the first positions are those of the padding
-        num_layers=fields.layers("num_hidden_layers"),
+        **common | {"max_length": positions - pad - 1},  # the first positions are those of the padding
+        **read_dropout(fields, 0.1),
         activation=fields.choice("hidden_act", "gelu", {"gelu": "gelu"}),  # their head knows no other
         pad=pad,
-        sentence_pairs=False,
-        dropout=fields.number("hidden_dropout_prob", 0.1),
-        attention_dropout=fields.number("attention_probs_dropout_prob", 0.1),
     )
 
 
 def write_roberta(config: BERTConfig) -> dict[str, Any]:
     pad = 1 if config.pad is None else config.pad
-    positions = {"pad_token_id": pad, "max_position_embeddings": config.max_length + pad + 1}
-    return write_common(config) | positions | {"num_hidden_layers": config.num_layers}
+    return write_common(config) | {"pad_token_id": pad, "max_position_embeddings": config.max_length + pad + 1}
 
 
-def rows_roberta(config: BERTConfig) -> Iterator[Row]:
-    yield from embeddings("roberta", config, head="lm_head.decoder")
-    yield from blocks("roberta", config)
-    yield from layer("lm_head.dense", "head.transform")
-    yield from layer("lm_head.layer_norm", "head.norm")
-    yield output_bias("lm_head", config)
+# ---------------------------------------------------------------------------------------------------------- other heads
+
+
+def pretraining(config: BERTConfig) -> BERTConfig:
+    """With the head that every checkpoint of pre-training has."""
+    return replace(config, masked_lm=True)
+
+
+def body_only(config: BERTConfig) -> BERTConfig:
+    """Without heads, but with the pooler where there is one."""
+    return replace(config, masked_lm=False, sentence_pairs=False, pooler=config.pooler or config.sentence_pairs)
+
+
+def classifier(
+    names: Names, config: BERTConfig, fields: Fields, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[Callable[[], nn.Module], Iterator[Row]]:
+    """What builds the classifier of a fine-tuned checkpoint, and its table: of texts if it has a pooler, else of tokens."""
+    pooler, output = names.text
+    reads_texts = f"{pooler}.weight" in shapes
+    output = output if reads_texts else "classifier"
+    if f"{output}.weight" not in shapes:
+        raise ValueError(
+            f'the checkpoint beside {fields.file} has no {output}.weight, and so no classifier; leave head="classifier" '
+            "out, or give head=None for the body alone"
+        )
+    num_labels = shapes[f"{output}.weight"][0]
+    default = fields.number("classifier_dropout_prob", config.dropout)  # ALBERT's name for it
+    dropout = fields.number("classifier_dropout", default)
+    config = replace(config, masked_lm=False, sentence_pairs=False, pooler=False)
+    kind = SequenceClassifier if reads_texts else TokenClassifier
+
+    def table() -> Iterator[Row]:
+        yield from body(names, config)
+        if reads_texts:
+            yield from layer(pooler, "head.pooler")
+        yield from layer(output, "head.output" if reads_texts else "head")
+
+    return lambda: kind(BERT(config), num_labels, dropout), table()
 
 
 # ----------------------------------------------------------------------------------------------------------- the three
 
+
+def family(
+    model_type: str,
+    names: Names,
+    class_name: str,
+    read: Callable[[Fields, Collection[str]], BERTConfig],
+    write: Callable[[BERTConfig], dict[str, Any]],
+    heads: tuple[str, ...],
+) -> Family:
+    def architecture(config: BERTConfig) -> str:
+        if not config.masked_lm:
+            return f"{class_name}Model"
+        return f"{class_name}{'ForPreTraining' if config.sentence_pairs else 'ForMaskedLM'}"
+
+    return Family(
+        model_type=model_type,
+        model=BERT,
+        architecture=architecture,
+        read=read,
+        write=write,
+        rows=partial(rows, names),
+        prefix=f"{names.body}.",
+        heads=heads,
+        constants=(rf"{names.body}\.embeddings\.position_ids",),
+        pretraining=pretraining,
+        body=body_only,
+        classifier=partial(classifier, names),
+    )
+
+
 FAMILIES = [
-    Family(
-        model_type="bert",
-        model=BERT,
-        architecture=lambda config: "BertForPreTraining" if config.sentence_pairs else "BertForMaskedLM",
-        read=read_bert,
-        write=write_bert,
-        rows=rows_bert,
-        prefix="bert.",
-        heads=(r"cls\..*",),
-        constants=(r"bert\.embeddings\.position_ids",),
-        optional=(r"bert\.pooler\.dense\.(weight|bias)",),
+    family("bert", NAMES_BERT, "Bert", read_bert, write_common, (r"cls\..*", r"classifier\..*")),
+    family(
+        "albert",
+        NAMES_ALBERT,
+        "Albert",
+        read_albert,
+        write_albert,
+        (r"predictions\..*", r"sop_classifier\..*", r"classifier\..*"),
     ),
-    Family(
-        model_type="albert",
-        model=BERT,
-        architecture=lambda config: "AlbertForPreTraining" if config.sentence_pairs else "AlbertForMaskedLM",
-        read=read_albert,
-        write=write_albert,
-        rows=rows_albert,
-        prefix="albert.",
-        heads=(r"predictions\..*", r"sop_classifier\..*"),
-        constants=(r"albert\.embeddings\.position_ids",),
-        optional=(r"albert\.pooler\.(weight|bias)",),
-    ),
-    Family(
-        model_type="roberta",
-        model=BERT,
-        architecture=lambda config: "RobertaForMaskedLM",
-        read=read_roberta,
-        write=write_roberta,
-        rows=rows_roberta,
-        prefix="roberta.",
-        heads=(r"lm_head\..*",),
-        constants=(r"roberta\.embeddings\.position_ids",),
-        optional=(r"roberta\.pooler\.dense\.(weight|bias)",),
-    ),
+    family("roberta", NAMES_ROBERTA, "Roberta", read_roberta, write_roberta, (r"lm_head\..*", r"classifier\..*")),
 ]

@@ -1,8 +1,10 @@
 """A checkpoint's files: finding them in a folder or on the Hugging Face Hub, reading them safely, writing them."""
 
+import codecs
 import json
 import os
 import pickle
+import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from largemodels.storage import replacing
 
 CONFIG = "config.json"
 # In this order: safetensors hold nothing but numbers.
@@ -22,6 +26,27 @@ WEIGHTS = (
 )
 
 # ------------------------------------------------------------------------------------------------------------- finding
+
+
+def downloaded(repository: str) -> Path | None:
+    """The folder into which someone has put a repository's files by hand, if there is one.
+
+    It is named like the repository, "gpt2" or "openai-community/gpt2", and lies in the folder that the environment
+    variable LARGEMODELS_WEIGHTS names, or else in a folder "weights": here, or in one of the two folders above.
+    """
+    told = os.environ.get("LARGEMODELS_WEIGHTS")
+    for folder in [Path(told)] if told else [Path(*up, "weights") for up in ((), ("..",), ("..", ".."))]:
+        for name in (repository, repository.rpartition("/")[2]):
+            if (folder / name / CONFIG).is_file():
+                return folder / name
+    return None
+
+
+def on_this_machine(repository: str) -> bool:
+    """Whether `load` finds a repository without a network: put into a folder by hand, or left by an earlier download."""
+    from huggingface_hub import try_to_load_from_cache
+
+    return downloaded(repository) is not None or isinstance(try_to_load_from_cache(repository, CONFIG), str)
 
 
 class Source:
@@ -38,6 +63,8 @@ class Source:
         self.reachable = True  # until the first attempt fails
         if self.folder is None and not (isinstance(folder_or_repo_id, str) and self._may_be_repository()):
             raise FileNotFoundError(f"there is no folder {self.name}; give the folder that holds {CONFIG}")
+        if self.folder is None:
+            self.folder = downloaded(self.name)
 
     def _may_be_repository(self) -> bool:
         from huggingface_hub.utils import HFValidationError, validate_repo_id
@@ -66,6 +93,13 @@ class Source:
             raise unreachable
         return None
 
+    def optional(self, name: str) -> Path | None:
+        """A file that need not be there: one that an earlier download did not leave is not asked for without a network."""
+        try:
+            return self.first(name)
+        except ConnectionError:
+            return None
+
     def _download(self, name: str) -> Path | None:
         """The file that an earlier download left; else from the Hub, with a progress bar, resumed if interrupted."""
         from huggingface_hub import hf_hub_download, try_to_load_from_cache
@@ -91,7 +125,8 @@ class Source:
             raise ConnectionError(
                 f"there is no folder {self.name} here and the Hugging Face Hub cannot be reached: on a machine with a "
                 f"network download {CONFIG}, model.safetensors and tokenizer.json from the page of {self.name}, put "
-                "them into one folder on this machine, and give that folder instead"
+                f"them into one folder on this machine, and give that folder, or call it "
+                f"{Path('weights') / self.name.rpartition('/')[2]}"
             ) from error
 
 
@@ -102,11 +137,13 @@ def read_json(path: Path) -> dict[str, Any]:
         ValueError: anything else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark at the beginning
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path} is not JSON ({error}); {_damaged(path)}") from None
+        raise ValueError(f"{path} is not JSON ({error}); {damaged(path)}") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold a JSON object, {{…}}, got {type(found).__name__}")
+        raise ValueError(f"{path} must hold a JSON object, {{…}}, got {type(found).__name__}; {damaged(path)}")
+    if {*found} == {"error"} and (instead := mistaken(path)):
+        raise ValueError(f"{path} is not what its name says; {instead}")
     return found
 
 
@@ -201,7 +238,7 @@ def _open_safetensors(path: Path) -> Any:
     try:
         return safe_open(path, framework="pt")
     except SafetensorError as error:
-        raise ValueError(f"{path} cannot be read ({error}); {_damaged(path)}") from None
+        raise ValueError(f"{path} cannot be read ({error}); {damaged(path)}") from None
 
 
 def _open_pickle(path: Path) -> dict[str, Tensor]:
@@ -214,15 +251,14 @@ def _open_pickle(path: Path) -> dict[str, Tensor]:
                 raise
             found = torch.load(path, map_location="cpu", weights_only=True)  # the format of before 2020 is read whole
     except pickle.UnpicklingError as error:
-        reason = str(error).partition("\n")[0]
-        if "Unsupported" not in str(error):
-            raise ValueError(f"{path} cannot be read ({reason}); {_damaged(path)}") from None
+        if "Unsupported" not in str(error) or not _is_pickle(path):
+            raise ValueError(f"{path} cannot be read; {damaged(path)}") from None
         raise ValueError(
             f"{path} holds something other than tensors, which could be code; nothing of it was executed. "
             "Use a model.safetensors instead, or weights saved by torch.save(model.state_dict(), ...)"
         ) from None
     except Exception as error:  # whatever a damaged file makes torch stumble over
-        raise ValueError(f"{path} cannot be read ({str(error).partition(chr(10))[0]}); {_damaged(path)}") from None
+        raise ValueError(f"{path} cannot be read ({str(error).partition(chr(10))[0]}); {damaged(path)}") from None
     if not isinstance(found, Mapping):
         raise ValueError(f"{path} must hold tensors by name, got {type(found).__name__}")
     for name, value in found.items():
@@ -233,15 +269,37 @@ def _open_pickle(path: Path) -> dict[str, Tensor]:
     return dict(found)
 
 
-def _damaged(path: Path) -> str:
-    """What probably happened to a file that cannot be read, and what to do."""
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins as torch.save and pickle have their files begin since 2003, with an archive or a protocol."""
     with path.open("rb") as file:
-        start = file.read(100)
+        return file.read(4).startswith((b"PK\3\4", b"\x80"))
+
+
+def damaged(path: Path) -> str:
+    """What probably happened to a file that cannot be read, and what to do."""
+    return mistaken(path) or f"it has {path.stat().st_size:,} bytes and is damaged or incomplete: download it again"
+
+
+SERVERS_WORDS = r"not found|invalid (username|credentials)|unauthori[sz]ed|access to|\b40[134]\b"
+
+
+def mistaken(path: Path) -> str | None:
+    """What was saved in place of a file, and what to do; None if it may be the file itself."""
+    with path.open("rb") as file:
+        start = file.read(1000)
     if start.startswith(b"version https://git-lfs"):
         return "it is only git-lfs's pointer to the real file: run `git lfs pull` in its folder"
-    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+    if start.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "it is a web page: download the file itself, not the page that shows it"
-    return f"it has {path.stat().st_size:,} bytes and is damaged or incomplete: download it again"
+    words = start.decode("utf-8", errors="replace").strip()
+    # One line, and no other JSON than the report of an error: a damaged config.json may well hold the number 404.
+    one_line = len(start) < 1000 and "\n" not in words and (words[:1] not in ("{", "[") or words.startswith('{"error"'))
+    if one_line and re.search(SERVERS_WORDS, words, re.IGNORECASE):
+        return (
+            f"all it holds is {words[:100]!r}, a server's answer in place of the file: look on the repository's page what "
+            "the file is called and whether you may read it, and download it again"
+        )
+    return None
 
 
 def told(names: Collection[str], limit: int = 8) -> str:
@@ -265,19 +323,3 @@ def write_json(folder: Path, name: str, content: dict[str, Any]) -> None:
 def write_tensors(folder: Path, tensors: dict[str, Tensor]) -> None:
     with replacing(folder / WEIGHTS[0]) as part:
         save_file(tensors, part, metadata={"format": "pt"})
-
-
-class replacing:
-    """A file that takes another's place only when it is complete: an interruption leaves the other as it was."""
-
-    def __init__(self, path: Path):
-        self.path, self.part = path, path.with_name(f"{path.name}.part")
-
-    def __enter__(self) -> Path:
-        return self.part
-
-    def __exit__(self, kind, *_) -> None:
-        if kind is None:
-            os.replace(self.part, self.path)
-        else:
-            self.part.unlink(missing_ok=True)

@@ -200,8 +200,11 @@ class Family:
         prefix: what stands before the body's names in a checkpoint with heads, and is absent in one without.
         heads: patterns of names that never have the prefix.
         constants: patterns of tensors that are no parameters: masks and position numbers that older versions saved.
-        optional: patterns of heads that ours may lack: left out with a warning.
         start_fields: fields of our configuration that matter only for a model's random start; not written.
+        pretraining: the configuration with the head of pre-training, whether the tensors have it or not.
+        body: the configuration without heads; None if a model of this type is nothing without its head.
+        classifier: from the configuration, the fields and the shapes of all tensors to what builds the classifier of a
+            fine-tuned checkpoint, and its table.
     """
 
     model_type: str
@@ -213,5 +216,7 @@ class Family:
     prefix: str = ""
     heads: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
-    optional: tuple[str, ...] = ()
     start_fields: tuple[str, ...] = ("init_std",)
+    pretraining: Callable[[Any], Any] = lambda config: config
+    body: Callable[[Any], Any] | None = None
+    classifier: Callable[..., tuple[Callable[[], nn.Module], Iterator[Row]]] | None = None

@@ -3,6 +3,9 @@
 For each model type, small random models with every feature on and off are made by `transformers`, saved by it and
 loaded by `largemodels.pretrained`. Then both get the same batch, with padding and without, and what they answer is
 compared: logits, loss, gradients, and the tokens of greedy and beam search.
+
+Three more tables follow: the same with dropout on, where both sides drop the same numbers; in float16, where each side is
+compared with float32; and a checkpoint that was really trained, if it is on this machine.
 """
 
 import argparse
@@ -23,7 +26,8 @@ from torch import Tensor, nn
 from largemodels.generation import beam_search, greedy
 from largemodels.masks import padding_mask
 
-from . import FAMILIES, load
+from . import FAMILIES, load, on_this_machine
+from .files import CONFIG, Source
 
 TOLERANCE = 1e-4  # relative errors above it cannot be float32's rounding in models of this size; usual are 1e-6
 IGNORED = -100  # the label of a position that does not count
@@ -160,6 +164,20 @@ CASES = [
     Case("t5", "own head, relu", {"tie_word_embeddings": False}, untied=True),
 ]
 
+# Choices of dropout that differ from each other, so that none can stand for another.
+DROPOUT = {
+    "gpt2": {"embd_pdrop": 0.3, "resid_pdrop": 0.3, "attn_pdrop": 0.2},
+    "openai-gpt": {"embd_pdrop": 0.3, "resid_pdrop": 0.3, "attn_pdrop": 0.2},
+    "gpt_neo": {"embed_dropout": 0.3, "resid_dropout": 0.3, "attention_dropout": 0.2},
+    "bert": {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.2},
+    # The published versions 2 drop nothing at all. Theirs drops nothing after the feed-forward network either way.
+    "albert": {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.2, "embedding_size": 7},
+    "roberta": {"hidden_dropout_prob": 0.3, "attention_probs_dropout_prob": 0.2},
+    "bart": {"dropout": 0.3, "attention_dropout": 0.2, "activation_dropout": 0.1},
+    "t5": {"dropout_rate": 0.3},
+}
+REAL = "sentence-transformers/all-MiniLM-L6-v2"  # a body of BERT without a head
+
 # ---------------------------------------------------------------------------------------------------------- measuring
 
 
@@ -191,6 +209,133 @@ def measure(case: Case, folder: Path, seed: int = 0) -> Parity:
         compare = compare if hasattr(ours, "encoder") else _compare_gpt
         torch.manual_seed(seed)
         return compare(ours, theirs, case)
+
+
+class DropoutParity(NamedTuple):
+    """The largest relative errors of one model type in training."""
+
+    logits: float
+    loss: float
+    gradients: float
+
+    @property
+    def holds(self) -> bool:
+        return max(self) <= TOLERANCE
+
+
+def measure_dropout(model_type: str, folder: Path, seed: int = 0) -> DropoutParity:
+    """As `measure`, in training mode: what is dropped is the same on both sides, so that the rest can be compared."""
+    with _quiet(), fixed_dropout():
+        case = Case(model_type, "dropout on", DROPOUT[model_type])
+        theirs, ours = make(case, folder, seed).train(), load(folder).train()
+        found, expected = _answers(ours, theirs, model_type, seed)
+        labels = torch.randint(5, 29, found.shape[:1])
+        loss, their_loss = F.cross_entropy(found, labels), F.cross_entropy(expected, labels)
+        return DropoutParity(
+            _error(found, expected),
+            _error(loss, their_loss),
+            _gradient_error(ours, loss, theirs, their_loss, case),
+        )
+
+
+class HalfParity(NamedTuple):
+    """The largest error of the logits in float16, of ours and of theirs, in units of the largest logit in float32."""
+
+    ours: float
+    theirs: float
+
+    @property
+    def holds(self) -> bool:
+        # Both round, in another order. An overflow is no rounding: it leaves errors of order 1.
+        return self.ours <= 2 * self.theirs + 1e-3
+
+
+def measure_half(model_type: str, folder: Path, seed: int = 0) -> HalfParity:
+    """How far float16 leads away from float32, here and there."""
+    with _quiet(), torch.no_grad():
+        whole = make(next(case for case in CASES if case.model_type == model_type), folder, seed)
+        half = type(whole).from_pretrained(folder, attn_implementation="eager", dtype=torch.float16).eval()
+        found, theirs = _answers(load(folder, dtype=torch.float16), half, model_type, seed)
+        _, expected = _answers(load(folder), whole, model_type, seed)
+        return HalfParity(_error(found.float(), expected), _error(theirs.float(), expected))
+
+
+def measure_real() -> Parity:
+    """The checkpoint `REAL`: vectors without and with padding, and the gradients of what the pooler makes of them.
+
+    Raises:
+        ConnectionError: it is not on this machine, and cannot be fetched.
+    """
+    with _quiet():
+        transformers = _transformers()
+        folder = Source(REAL).first(CONFIG).parent
+        theirs = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+        ours = load(REAL, head=None)
+        torch.manual_seed(0)
+        tokens, mask = _batch(pad=0)
+        tokens = torch.where(mask, torch.randint(1000, theirs.config.vocab_size, tokens.shape), tokens)
+        vectors = _error(ours(tokens), theirs(tokens).last_hidden_state)
+        found = ours(tokens, mask=mask[:, None, None])
+        expected = theirs(tokens, attention_mask=mask.long())
+        pooled = torch.tanh(ours.pooler(found[:, 0]))
+        weights = torch.randn_like(pooled)
+        loss, their_loss = (pooled * weights).sum(), (expected.pooler_output * weights).sum()
+        return Parity(
+            vectors,
+            _error(found[mask], expected.last_hidden_state[mask]),
+            _error(loss, their_loss),
+            _gradient_error(ours, loss, theirs, their_loss, Case("bert", "real"), bare=True),
+            None,
+            None,
+        )
+
+
+@contextlib.contextmanager
+def fixed_dropout() -> Iterator[None]:
+    """Dropout that drops the same numbers of a tensor of the same shape each time, wherever it is called."""
+
+    def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        if not training or p == 0:
+            return x
+        generator = torch.Generator().manual_seed(1000 * x.numel() + x.shape[-1])
+        return x * (torch.rand(x.shape, generator=generator) >= p).to(x) / (1 - p)
+
+    def attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, scale=None, **_) -> Tensor:
+        scores = query @ key.mT * (query.shape[-1] ** -0.5 if scale is None else scale)
+        if is_causal:
+            attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+        if attn_mask is not None and attn_mask.dtype == torch.bool:
+            scores = scores.masked_fill(~attn_mask, torch.finfo(scores.dtype).min)
+        elif attn_mask is not None:
+            scores = scores + attn_mask
+        return dropout(scores.softmax(-1), dropout_p) @ value
+
+    before = F.dropout, F.scaled_dot_product_attention
+    F.dropout, F.scaled_dot_product_attention = dropout, attention
+    try:
+        yield
+    finally:
+        F.dropout, F.scaled_dot_product_attention = before
+
+
+def _answers(ours: nn.Module, theirs: nn.Module, model_type: str, seed: int) -> tuple[Tensor, Tensor]:
+    """The logits of both for the same padded texts, ``(tokens, vocabulary)``, without those of the padding."""
+    torch.manual_seed(seed)
+    if model_type in ("bart", "t5"):
+        source, mask = _batch()
+        target = torch.randint(5, 29, (3, 9))
+        found = ours(source, target, mask[:, None, None])
+        expected = theirs(source, attention_mask=mask.long(), decoder_input_ids=target).logits
+        return found.flatten(0, 1), expected.flatten(0, 1)
+    if model_type in ("bert", "albert", "roberta"):
+        tokens, mask = _batch(pad=theirs.config.pad_token_id)
+        found, expected = ours(tokens, mask=mask[:, None, None]), theirs(tokens, attention_mask=mask.long())[0]
+    else:
+        tokens, mask = _batch(padded_first=True)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        found = ours(tokens, mask[:, None, None])
+        expected = theirs(tokens, attention_mask=mask.long(), position_ids=positions).logits
+    return found[mask], expected[mask]
 
 
 def make(case: Case, folder: Path, seed: int = 0) -> nn.Module:
@@ -305,8 +450,13 @@ def _error(found: Tensor, expected: Tensor, least: float = 1e-6) -> float:
     return ((found - expected).abs().max() / expected.abs().max().clamp(min=least)).item()
 
 
-def _gradient_error(ours: nn.Module, loss: Tensor, theirs: nn.Module, their_loss: Tensor, case: Case) -> float:
-    """The largest error of a parameter's gradient; infinite if one side has a gradient where the other has none."""
+def _gradient_error(
+    ours: nn.Module, loss: Tensor, theirs: nn.Module, their_loss: Tensor, case: Case, *, bare: bool = False
+) -> float:
+    """The largest error of a parameter's gradient; infinite if one side has a gradient where the other has none.
+
+    `bare`: theirs is a body alone, whose names lack the prefix.
+    """
     loss.backward()
     their_loss.backward()
     our_parameters = dict(ours.named_parameters(remove_duplicate=False))
@@ -314,11 +464,12 @@ def _gradient_error(ours: nn.Module, loss: Tensor, theirs: nn.Module, their_loss
     # A gradient that should be 0, as that of a key's bias, is nothing but rounding: the others are its measure.
     largest = max(p.grad.abs().max().item() for p in our_parameters.values() if p.grad is not None)
     errors = []
-    for row in FAMILIES[case.model_type].rows(ours.config):
+    family = FAMILIES[case.model_type]
+    for row in family.rows(ours.config):
         if row.ours[0] not in our_parameters:
             continue
         found = [our_parameters[name].grad for name in row.ours]
-        expected = their_parameters[row.theirs].grad
+        expected = their_parameters[row.theirs.removeprefix(family.prefix) if bare else row.theirs].grad
         if expected is None or any(part is None for part in found):
             errors.append(0.0 if expected is None and all(part is None for part in found) else float("inf"))
         else:
@@ -386,14 +537,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Print the table, a line at a time; the exit status is 1 if a case fails."""
+    """Print the tables, a line at a time; the exit status is 1 if a line fails."""
     try:
         version = _transformers().__version__
     except ImportError as error:
         print(error, file=sys.stderr)
         return 1
     torch.set_num_threads(1)  # such small models are faster on one
-    cases = [case for case in CASES if not arguments.type or case.model_type in arguments.type]
+    types = arguments.type or list(FAMILIES)
+    cases = [case for case in CASES if case.model_type in types]
     print(f"Largest relative errors against transformers {version}, in float32; greedy and beam search: same tokens?\n")
     print(
         f"{'model type':<11} {'configuration':<22} {'logits':>8} {'padded':>8} {'loss':>8} {'gradients':>9}  greedy beams"
@@ -402,12 +554,44 @@ def main(arguments: argparse.Namespace) -> int:
     for case in cases:
         with tempfile.TemporaryDirectory() as folder:
             found = measure(case, Path(folder), arguments.seed)
-        errors = f"{found.logits:8.0e} {found.padded_logits:8.0e} {found.loss:8.0e} {found.gradients:9.0e}"
-        same = " ".join(f"{_told(one):<6}" for one in (found.greedy, found.beams))
-        print(f"{case.model_type:<11} {case.name:<22} {errors}  {same}{'' if found.holds else '  FAILS'}", flush=True)
-        failed += not found.holds
+        failed += _print_line(case.model_type, case.name, found)
     print(f"\n{len(cases) - failed} of {len(cases)} agree to {TOLERANCE:g}.")
-    return int(failed > 0)
+    return int(sum([failed, _further(types, arguments.seed)]) > 0)
+
+
+def _further(types: list[str], seed: int) -> int:
+    """The other tables; how many of their lines fail."""
+    failed = 0
+    print("\nIn training, with dropout on and the same numbers dropped on both sides:\n")
+    print(f"{'model type':<11} {'':<22} {'logits':>8} {'':>8} {'loss':>8} {'gradients':>9}")
+    for model_type in types:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure_dropout(model_type, Path(folder), seed)
+        errors = f"{found.logits:8.0e} {'':>8} {found.loss:8.0e} {found.gradients:9.0e}"
+        print(f"{model_type:<11} {'dropout on':<22} {errors}{'' if found.holds else '  FAILS'}", flush=True)
+        failed += not found.holds
+    print("\nIn float16, each against float32:\n")
+    print(f"{'model type':<11} {'':<22} {'ours':>8} {'theirs':>8}")
+    for model_type in types:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measure_half(model_type, Path(folder), seed)
+        errors = f"{found.ours:8.0e} {found.theirs:8.0e}"
+        print(f"{model_type:<11} {'float16':<22} {errors}{'' if found.holds else '  FAILS'}", flush=True)
+        failed += not found.holds
+    if "bert" in types and on_this_machine(REAL):
+        print("\nA checkpoint that was really trained; its vectors in place of logits:\n")
+        failed += _print_line("bert", REAL.rpartition("/")[2], measure_real())
+    elif "bert" in types:
+        print(f"\n{REAL} is not on this machine, and was left out.")
+    return failed
+
+
+def _print_line(model_type: str, name: str, found: Parity) -> bool:
+    """Whether it fails."""
+    errors = f"{found.logits:8.0e} {found.padded_logits:8.0e} {found.loss:8.0e} {found.gradients:9.0e}"
+    same = " ".join(f"{_told(one):<6}" for one in (found.greedy, found.beams))
+    print(f"{model_type:<11} {name:<22} {errors}  {same}{'' if found.holds else '  FAILS'}", flush=True)
+    return not found.holds
 
 
 def _told(same: bool | None) -> str:

@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from largemodels.language import say
+
 
 class Tokenizer(ABC):
     """Text to token ids and back.
@@ -50,8 +52,14 @@ class Tokenizer(ABC):
         try:
             return self._ids[token]
         except KeyError:
+            kind = type(self).__name__
             raise ValueError(
-                f"{token!r} is not a token of this {type(self).__name__} vocabulary{self._near(token)}"
+                say(
+                    "{token!r} is not a token of this {kind} vocabulary{near}",
+                    token=token,
+                    kind=kind,
+                    near=self._near(token),
+                )
             ) from None
 
     def encode(self, text: str) -> list[int]:
@@ -71,6 +79,13 @@ class Tokenizer(ABC):
         silent = set() if special else {*self.special} - {self.unknown}
         return self._join([token for token in self._tokens_of(ids) if token not in silent])
 
+    def begins_word(self) -> list[bool]:
+        """Which tokens begin a word, by id; those in between go on with the word before them.
+
+        Here: those that are no letters, as a space is none.
+        """
+        return [not token[:1].isalpha() for token in self.tokens]
+
     @abstractmethod
     def _encode(self, text: str) -> list[int]:
         """The ids of a string."""
@@ -86,23 +101,21 @@ class Tokenizer(ABC):
                 raise ValueError(f"token id {i} is not in the vocabulary of {len(self)} tokens, 0 … {len(self) - 1}")
         return [self.tokens[i] for i in ids]
 
-    def _look_up(self, pieces: Iterable[str], what: str) -> list[int]:
-        """The ids of pieces of a text, none of which may be a special token."""
+    def _look_up(self, pieces: Iterable[str], lacking: str) -> list[int]:
+        """The ids of pieces of a text, none of which may be a special token; `lacking` says that there is no such {piece}
+        in the vocabulary of {count} tokens, with those {near} it, and is marked by `later`."""
         ids, special = [], {*self.special}
         for piece in pieces:
             if piece not in self._ids or piece in special:
                 if self.unknown is None:
-                    raise ValueError(
-                        f"the {what} {piece!r} is not in the vocabulary of {len(self)} tokens{self._near(piece)}; train "
-                        "on texts that contain it, or give the tokenizer an unknown token to write instead"
-                    )
+                    raise ValueError(say(lacking, piece=piece, count=len(self), near=self._near(piece)))
                 piece = self.unknown
             ids.append(self._ids[piece])
         return ids
 
     def _near(self, token: str) -> str:
         near = difflib.get_close_matches(token, self.tokens, n=3, cutoff=0.5)
-        return f" (near it: {', '.join(map(repr, near))})" if near else ""
+        return say(" (near it: {tokens})", tokens=say(", ").join(map(repr, near))) if near else ""
 
 
 def with_unknown(special: Sequence[str], unknown: str | None) -> tuple[str, ...]:

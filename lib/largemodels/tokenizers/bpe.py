@@ -8,6 +8,7 @@ Sources: Sennrich, Haddow & Birch 2016 (arXiv 1508.07909): merging; Radford et a
 Unsupervised Multitask Learners*), section 2.2: bytes, and no merges across words.
 """
 
+import heapq
 import re
 import unicodedata
 from collections import Counter
@@ -16,8 +17,8 @@ from itertools import islice, pairwise
 from typing import Self
 
 from .base import Tokenizer, check_characters
+from .merging import Chain, Pair
 from .merging import merges as learn_merges
-from .merging import replace
 
 
 def printable_bytes() -> list[str]:
@@ -54,6 +55,11 @@ class _Kinds(dict):
 
 
 _KINDS = _Kinds()
+
+# GPT-2's expression, for the package `regex` (github.com/openai/gpt-2, src/encoder.py):
+#     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+# Ours is the same, part by part, over the translated text: a letter, \p{L}, is there one of a-z, a digit, \p{N}, is 0,
+# and what is neither of them and no space is ! or '.
 _WORD = re.compile(r"'(?:[stmd]|re|ve|ll)| ?[a-z]+| ?0+| ?[!']+|\s+(?!\S)|\s+")
 
 
@@ -67,6 +73,11 @@ def split_words(text: str) -> list[str]:
     text in which each character stands for its class.
     """
     return [text[match.start() : match.end()] for match in _WORD.finditer(text.translate(_KINDS))]
+
+
+def begins_word(tokens: Iterable[str]) -> list[bool]:
+    """Which tokens of a byte-level vocabulary begin a word: those with a space or line break, and those with no letter."""
+    return [token[:1] in "ĠĊ" or not token[:1].isalpha() for token in tokens]
 
 
 class BPE(Tokenizer):
@@ -86,7 +97,9 @@ class BPE(Tokenizer):
             tokens[left + right] = None  # once, even if two merges make it
         super().__init__([*special, *tokens], special)
         self._bytes = [self._ids[character] for character in SHOWN]
-        self._ranks = {(self._ids[a], self._ids[b]): rank for rank, (a, b) in reversed([*enumerate(self.merges)])}
+        self._ranks: dict[Pair | None, int] = {
+            (self._ids[a], self._ids[b]): rank for rank, (a, b) in reversed([*enumerate(self.merges)])
+        }  # None, which is no pair, is never among them
         self._known: dict[str, list[int]] = {}  # the ids of the words met so far
 
     @classmethod
@@ -101,7 +114,7 @@ class BPE(Tokenizer):
         tokens = sorted(SHOWN)
         ids = {token: i for i, token in enumerate(tokens)}
 
-        def name(pair: tuple[int, int]) -> int:
+        def name(pair: Pair) -> int:
             token = tokens[pair[0]] + tokens[pair[1]]
             if token not in ids:
                 ids[token] = len(tokens)
@@ -111,6 +124,10 @@ class BPE(Tokenizer):
         words = [[ids[SHOWN[byte]] for byte in word.encode("utf-8")] for word in counts]
         learned = islice(learn_merges(words, [*counts.values()], name), merges)
         return cls([(tokens[a], tokens[b]) for a, b in learned], special)
+
+    def begins_word(self) -> list[bool]:
+        """A space belongs to the word after it."""
+        return begins_word(self.tokens)
 
     def _encode(self, text: str) -> list[int]:
         ids = []
@@ -122,13 +139,25 @@ class BPE(Tokenizer):
         return ids
 
     def _merge(self, word: list[int]) -> list[int]:
-        """Apply the merges in the order in which they were learned."""
-        while len(word) > 1:
-            pair = min(pairwise(word), key=lambda pair: self._ranks.get(pair, len(self.merges)))
-            if pair not in self._ranks:
-                break
-            replace(word, pair, self._ids[self.tokens[pair[0]] + self.tokens[pair[1]]])
-        return word
+        """Apply the merges in the order in which they were learned, each at all its places from the left."""
+        chain = Chain([word])
+        heap = [(self._ranks[pair], place) for place, pair in enumerate(pairwise(word)) if pair in self._ranks]
+        heapq.heapify(heap)
+        while heap:
+            rank, first = heapq.heappop(heap)
+            places = [first]
+            while heap and heap[0][0] == rank:
+                places.append(heapq.heappop(heap)[1])
+            left, right = self.merges[rank]
+            token = self._ids[left + right]
+            for place in places:
+                if self._ranks.get(chain.pair(place)) != rank:  # a merge before has changed it
+                    continue
+                chain.merge(place, token)
+                for new in (chain.before[place], place):
+                    if (later := self._ranks.get(chain.pair(new))) is not None:
+                        heapq.heappush(heap, (later, new))
+        return [token for token in chain.tokens if token is not None]
 
     def _join(self, tokens: list[str]) -> str:
         """Bytes that are no text, because a character was cut in two, become �."""

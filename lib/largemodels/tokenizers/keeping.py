@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from largemodels.cache import cached
+from largemodels.storage import cached
 
 from .bpe import BPE
 from .wordpiece import WordPiece
@@ -27,7 +27,7 @@ def train_once(kind: type[Kind], texts: Iterable[str], **options: Any) -> Kind:
     if kind not in (BPE, WordPiece):
         raise TypeError(f"only BPE and WordPiece are worth keeping; call {kind.__name__}.train(texts) instead")
     texts = list(texts)
-    code = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
+    code: list[bytes] = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
 
     def train() -> dict[str, Any]:
         # What these two are made with, they keep under the same names.

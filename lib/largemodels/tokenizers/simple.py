@@ -3,7 +3,18 @@
 from collections.abc import Iterable, Sequence
 from typing import Self
 
+from largemodels.language import later
+
 from .base import Tokenizer, most_frequent, with_unknown
+
+NO_WORD = later(
+    "the word {piece!r} is not in the vocabulary of {count} tokens{near}; train on texts that contain it, or give the "
+    "tokenizer an unknown token to write instead"
+)
+NO_CHARACTER = later(
+    "the character {piece!r} is not in the vocabulary of {count} tokens{near}; train on texts that contain it, or give "
+    "the tokenizer an unknown token to write instead"
+)
 
 
 class Words(Tokenizer):
@@ -40,8 +51,11 @@ class Words(Tokenizer):
         words = (word for text in texts for word in text.split())
         return cls(most_frequent(words, size, with_unknown(special, unknown)), special, unknown)
 
+    def begins_word(self) -> list[bool]:
+        return [True] * len(self)
+
     def _encode(self, text: str) -> list[int]:
-        return self._look_up(text.split(), "word")
+        return self._look_up(text.split(), NO_WORD)
 
     def _join(self, tokens: list[str]) -> str:
         return " ".join(tokens)
@@ -68,7 +82,7 @@ class Characters(Tokenizer):
         return cls(most_frequent(characters, size, with_unknown(special, unknown)), special, unknown)
 
     def _encode(self, text: str) -> list[int]:
-        return self._look_up(text, "character")
+        return self._look_up(text, NO_CHARACTER)
 
     def _join(self, tokens: list[str]) -> str:
         return "".join(tokens)

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from typing import Self
 
 from .base import Tokenizer, check_characters
+from .merging import Pair
 from .merging import merges as learn_merges
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -66,6 +67,8 @@ class WordPiece(Tokenizer):
         lowercase: whether capitals and accents are dropped.
     """
 
+    unknown: str
+
     def __init__(
         self,
         tokens: Iterable[str],
@@ -103,7 +106,7 @@ class WordPiece(Tokenizer):
             )
         ids = {token: i for i, token in enumerate(tokens)}
 
-        def name(pair: tuple[int, int]) -> int:
+        def name(pair: Pair) -> int:
             token = tokens[pair[0]] + tokens[pair[1]].removeprefix("##")
             if token not in ids:
                 ids[token] = len(tokens)
@@ -115,6 +118,9 @@ class WordPiece(Tokenizer):
         while len(tokens) < size and (pair := next(learn, None)) is not None:
             name(pair)
         return cls(tokens, special, unknown, lowercase)
+
+    def begins_word(self) -> list[bool]:
+        return [not token.startswith("##") for token in self.tokens]
 
     def _encode(self, text: str) -> list[int]:
         ids = []

@@ -17,6 +17,11 @@ TEXTS = [
     "漢字 are unknown, as is 😀",
     "",
 ]
+SPELLED = [  # what the four models have pieces of their own for
+    "a well-known fact (yes) no",
+    'pi is 3.14159. 2,000 £ or €...  "quoted"',
+    "a </s> b <pad> <unk> [CLS] c <s>",
+]
 
 os.chdir(Path(__file__).parent)  # a model keeps the names of the files that it was made from
 corpus = Path("corpus.txt")
@@ -33,14 +38,24 @@ special = {
         "control_symbols": "[CLS],[SEP]",
         "user_defined_symbols": "[MASK]",
     },
+    # ALBERT's own are these; the last one is longer than a character, and part of another.
+    "marks": {
+        "pad_id": 0,
+        "unk_id": 1,
+        "bos_id": -1,
+        "eos_id": -1,
+        "control_symbols": "[CLS],[SEP]",
+        "user_defined_symbols": '[MASK],(,),",-,.,–,£,€,...',
+    },
+    "bytes": {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1, "byte_fallback": True},
 }
-expected = {"texts": TEXTS}
+expected = {"texts": TEXTS, "spelled": SPELLED}
 for name, options in special.items():
     sentencepiece.SentencePieceTrainer.train(
         input=str(corpus),
         model_prefix=name,
         model_type="unigram",
-        vocab_size=200,
+        vocab_size=400 if name == "bytes" else 200,
         hard_vocab_limit=False,
         character_coverage=0.999,
         normalization_rule_tsv=str(rules),
@@ -53,6 +68,7 @@ for name, options in special.items():
         "pieces": [processor.id_to_piece(i) for i in range(size)],
         "scores": [processor.get_score(i) for i in range(size)],
         "ids": [processor.encode(text) for text in TEXTS],
+        "spelled": [processor.encode(text) for text in SPELLED],
     }
 corpus.unlink()
 rules.unlink()

@@ -31,15 +31,17 @@ def _weight(generator: torch.Generator, rows: int, columns: int) -> Tensor:
 
 def _score_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage in ("dot", "bilinear", "additive"):
-        query, key = _randn(generator, 2, 3, 4), _randn(generator, 2, 5, 4)
-        matrices = (_weight(generator, 4, 4), _weight(generator, 4, 6), _weight(generator, 4, 6))
-        yield Case(stage, (query, key, *matrices, _randn(generator, 6)))
+    # batch, queries, keys, d, hidden: all different, all lengths equal, and a single pair in a batch of one
+    for batch, queries, keys, d, hidden in ((2, 3, 5, 4, 6), (3, 3, 3, 5, 5), (1, 1, 1, 3, 2)):
+        for stage in ("dot", "bilinear", "additive"):
+            query, key = _randn(generator, batch, queries, d), _randn(generator, batch, keys, d)
+            matrices = (_weight(generator, d, d), _weight(generator, d, hidden), _weight(generator, d, hidden))
+            yield Case(stage, (query, key, *matrices, _randn(generator, hidden)))
 
 
 def _reference_scores(query: Tensor, key: Tensor, W: Tensor, W_q: Tensor, W_k: Tensor, v: Tensor) -> tuple:
     bilinear = library.BilinearScore(*W.shape)
-    additive = library.AdditiveScore(len(W_q), len(W_k), len(v))
+    additive = library.AdditiveScore(len(W_q), len(W_k), len(v), bias=False)
     with torch.no_grad():
         bilinear.weight.copy_(W)
         additive.query.weight.copy_(W_q.T)
@@ -175,15 +177,21 @@ THREE_SCORES = Exercise(
 def _attention_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
 
-    def inputs() -> tuple[Tensor, Tensor, Tensor]:
-        return _randn(generator, 2, 3, 6), _randn(generator, 2, 5, 6), _randn(generator, 2, 5, 4)
+    def inputs(batch: int, queries: int, keys: int, d: int, d_value: int) -> tuple[Tensor, Tensor, Tensor]:
+        shapes = (batch, queries, d), (batch, keys, d), (batch, keys, d_value)
+        return tuple(_randn(generator, *shape) for shape in shapes)
 
-    yield Case("weights", inputs())
-    yield Case("output", inputs())
-    mask = torch.rand(2, 3, 5, generator=generator) < 0.5
-    mask[:, torch.arange(3), torch.arange(3)] = True  # every query sees at least one key
-    mask[:, 0, 4] = False  # and not every key
-    yield Case("mask", (*inputs(), mask))
+    yield Case("weights", inputs(2, 3, 5, 6, 4))
+    yield Case("weights", inputs(2, 4, 4, 9, 4))
+    yield Case("weights", inputs(1, 1, 1, 3, 1))
+    yield Case("output", inputs(2, 3, 5, 6, 4))
+    yield Case("output", inputs(1, 1, 4, 5, 1))
+    for size in ((2, 3, 5, 6, 4), (3, 4, 4, 8, 4)):
+        mask = torch.rand(*size[:3], generator=generator) < 0.5
+        mask[:, torch.arange(size[1]), torch.arange(size[1])] = True  # every query sees at least one key
+        mask[:, 0, -1] = False  # and not every key
+        yield Case("mask", (*inputs(*size), mask))
+    yield Case("mask", (*inputs(1, 1, 1, 4, 1), torch.ones(1, 1, 1, dtype=torch.bool)))
 
 
 def _attention_with(
@@ -201,6 +209,12 @@ def _attention_with(
         return weights @ value, weights
 
     return answer
+
+
+def _attention_scaled_after(query, key, value, mask=None):
+    weights = _attention_with(scores=lambda q, k: q @ k.transpose(1, 2))(query, key, value, mask)[1]
+    weights = weights / math.sqrt(query.shape[-1])
+    return weights @ value, weights
 
 
 def _attention_in_place(query, key, value, mask=None):
@@ -281,11 +295,16 @@ ATTENTION = Exercise(
             "Your softmax runs over the batch: sentences that have nothing to do with each other share their attention.",
         ),
         Misconception(
-            _attention_with(
-                scores=lambda q, k: q @ k.transpose(1, 2),
-                softmax=lambda scores: scores.softmax(-1) / math.sqrt(6),
-            ),
+            _attention_scaled_after,
             "You scale after the softmax: the rows no longer sum to 1. The scale has to act on the scores.",
+        ),
+        Misconception(
+            _attention_with(softmax=lambda scores: scores.flatten(1).softmax(-1).view_as(scores)),
+            "One softmax runs over all scores of a sentence: its whole table sums to 1. Each *row* has to, by itself.",
+        ),
+        Misconception(
+            _attention_with(softmax=lambda scores: scores),
+            "These are scores, positive and negative. The softmax is missing that turns each row into weights.",
         ),
         Misconception(
             _attention_with(scores=lambda q, k: k @ q.transpose(1, 2) / math.sqrt(q.shape[-1])),
@@ -319,11 +338,11 @@ ATTENTION = Exercise(
     ),
     alternatives=(_loop_attention, _einsum_attention),
     hints=(
-        "Four lines: scores, mask, softmax, weighted sum. Print the shape after each.",
+        "Four steps: scores, mask, softmax, weighted sum. Print the shape after each.",
         "`key.transpose(-2, -1)` turns $(batch, key, d)$ into $(batch, d, key)$. The width $d_k$ is `query.shape[-1]`.",
         "`scores.masked_fill(~mask, -math.inf)` writes −∞ where the mask is False, and leaves `scores` alone.",
     ),
-    success="Right, mask included. This function, with these five lines in this order, is in every model of this course.",
+    success="Right, mask included. This function, with these few lines in this order, is in every model of this course.",
 )
 
 
@@ -337,7 +356,8 @@ def _by_hand(
     A: Tensor = _A, V: Tensor = _V, row: int = 0, weights: tuple = (1 / 8, 2 / 8, 5 / 8)
 ) -> tuple[tuple, tuple, tuple]:
     """The three lines of the answer: z of Dogs, the new weights of like, z of like."""
-    return tuple((A @ V)[row].tolist()), weights, tuple((torch.tensor(weights) @ V).tolist())
+    A, V, new = A.double(), V.double(), torch.tensor(weights, dtype=torch.float64)
+    return tuple((A @ V)[row].tolist()), weights, tuple((new @ V).tolist())
 
 
 BY_HAND = Exercise(
@@ -364,7 +384,8 @@ BY_HAND = Exercise(
             lambda v: v[1],
             within(0.005),
         ),
-        Stage("z_like", "z of *like*", 1, "the same weighted sum as for Dogs.", lambda v: v[2], within(0.005)),
+        # from weights that were rounded before: 4 · 0.005 and what the others add
+        Stage("z_like", "z of *like*", 1, "the same weighted sum as for Dogs.", lambda v: v[2], within(0.03)),
     ),
     reference=_by_hand(),
     misconceptions=(
@@ -418,7 +439,14 @@ VARIANCE = Exercise(
             "how many terms are summed, and what is the variance of one?",
             lambda v: v[0],
         ),
-        Stage("scaled", "the variance after scaling", 1, "a factor c changes a variance by c².", lambda v: v[1]),
+        Stage(
+            "without root",
+            "the variance of q·k / d_k",
+            1,
+            "a factor c changes a variance by c².",
+            lambda v: v[1],
+            within(0.0005),
+        ),
         Stage(
             "spread",
             "the variance with larger queries",
@@ -427,21 +455,29 @@ VARIANCE = Exercise(
             lambda v: v[2],
         ),
     ),
-    reference=(64, 1, 9),
+    reference=(100, 0.01, 9),
     misconceptions=(
-        Misconception((8, 1, 9), "8 is the *standard deviation* of q·k for d_k = 64, √64. The variance is asked for."),
-        Misconception((1, 1, 9), "A variance of 1 belongs to one product qᵢkᵢ. The score sums 64 independent ones."),
         Misconception(
-            (4096, 1, 9), "You squared d_k: independent terms add their variances, they do not multiply them."
+            (10, 0.01, 9), "10 is the *standard deviation* of q·k for d_k = 100, √100. The variance is asked for."
         ),
         Misconception(
-            (64, 8, 9), "You divided the variance by √d_k. Dividing a variable by c divides its variance by c²."
+            (1, 0.01, 9), "A variance of 1 belongs to one product qᵢkᵢ. The score sums 100 independent ones."
         ),
-        Misconception((64, 1 / 64, 9), "You divided twice: 64 / 64² is what dividing the score by d_k would give."),
-        Misconception((64, 1, 3), "3 is the standard deviation of the components of q, and of the scaled score too."),
-        Misconception((64, 1, 144), "144 is the variance before scaling. What does dividing by √16 leave of it?"),
         Misconception(
-            (64, 1, 1), "Dividing by √d_k undoes the number of terms, but not the size of the queries themselves."
+            (10_000, 0.01, 9), "You squared d_k: independent terms add their variances, they do not multiply them."
+        ),
+        Misconception(
+            (100, 1, 9),
+            "1 is what dividing by the *root* of d_k leaves, or what dividing the variance by d_k would. "
+            "Dividing a variable by c divides its variance by c².",
+        ),
+        Misconception((100, 0.1, 9), "0.1 is the standard deviation of q·k / d_k. What is its variance?"),
+        Misconception(
+            (100, 0.01, 3), "3 is the standard deviation of the components of q, and of the scaled score too."
+        ),
+        Misconception((100, 0.01, 144), "144 is the variance before scaling. What does dividing by √16 leave of it?"),
+        Misconception(
+            (100, 0.01, 1), "Dividing by √d_k undoes the number of terms, but not the size of the queries themselves."
         ),
     ),
     hints=(
@@ -449,20 +485,24 @@ VARIANCE = Exercise(
         "The variance of a sum of independent terms is the sum of their variances; and "
         "$\\operatorname{Var}(cX) = c^2 \\operatorname{Var}(X)$.",
     ),
-    success="Right. √d_k repairs what the *width* does to the scores; keeping q and k themselves of order 1 is the work of "
-    "initialisation and layer norm.",
+    success="Right. Only the root of d_k makes the variance 1, whatever the width; keeping q and k themselves of order 1 is "
+    "the work of initialisation and layer norm.",
 )
 
 
 # ------------------------------------------------------------------------------------------------ 1.5 why √d_k
 
 _WHY = {
-    "A": "Without it the scores could be negative, and a softmax needs positive numbers.",
-    "B": "Without it the weights of a row would not sum to 1.",
-    "C": "Without it wide queries and keys give scores of large spread; the softmax saturates, and almost no gradient "
-    "reaches the scores.",
-    "D": "It makes queries and keys unit vectors, so that only their direction counts.",
-    "E": "It makes the matrix product cheaper to compute.",
+    "A": "Without it the scores could be negative, and a softmax, which has to give weights between 0 and 1, would need "
+    "positive numbers to divide by their sum.",
+    "B": "Without it the weights of a row would sum to more than 1 in wide models, and the outputs would grow from layer "
+    "to layer.",
+    "C": "Without it the scores of wide vectors lie far apart, and the softmax is nearly one-hot: most queries get almost "
+    "no gradient, a few get violent ones.",
+    "D": "It makes queries and keys unit vectors, so that only their direction counts, and a long key cannot draw the "
+    "attention of every query to itself.",
+    "E": "It keeps the numbers small enough for half precision, in which the product of two matrices of width 512 or more "
+    "would overflow.",
 }
 
 WHY_SCALE = Exercise(
@@ -473,25 +513,31 @@ WHY_SCALE = Exercise(
     minutes=5,
     stars=1,
     options=_WHY,
-    stages=(Stage("choice", "the reason", 2, "look again at the table of entropies in section 5."),),
+    stages=(Stage("choice", "the reason", 2, "look again at the measurements of section 1.5."),),
     reference="C",
     misconceptions=(
         Misconception("A", "A: exp makes any number positive, so a softmax takes negative scores without trouble."),
         Misconception(
             "B",
-            "B: a softmax divides by the sum whatever the scores are. Its rows sum to 1 with and without the scale.",
+            "B: a softmax divides by the sum whatever the scores are. Its rows sum to 1 with and without the scale, and so "
+            "an output is no longer than the longest value.",
         ),
         Misconception(
             "D", "D: that would be the cosine. √d_k is one constant for all pairs and leaves longer vectors longer."
         ),
         Misconception(
             "E",
-            "E: it is one more multiplication per score. Something must be worth that; what changes in the weights?",
+            "E: half precision holds numbers up to 65,504, and scores with a standard deviation of √512 ≈ 23 are far from "
+            "that. The trouble begins in the softmax, in any precision.",
         ),
     ),
-    hints=("Run the measurement of section 5 with and without the scale, and compare the gradients.",),
-    success="C. The spread of q·k grows like √d_k, a softmax of widely spread scores is nearly one-hot, and where it is "
-    "one-hot its derivative is nearly 0.",
+    hints=(
+        "Run the measurement of section 1.5 with and without the scale. Do not look at the mean of the gradients alone: "
+        "what do most of the queries get?",
+    ),
+    success="C. The spread of q·k grows like √d_k, and a softmax of widely spread scores is nearly one-hot. Where one key is "
+    "far ahead its derivative is nearly 0; where two are close to a tie it is large, and the large scores make it larger "
+    "still on its way to the query.",
 )
 
 
@@ -512,13 +558,20 @@ def _multi_head_cases(seed: int) -> Iterator[Case]:
     def x(length: int) -> Tensor:
         return _randn(generator, 2, length, 12)
 
-    parameters = _parameters(generator, 12)
+    parameters, other = _parameters(generator, 12), _parameters(generator, 8)
     yield Case("shape", (x(4), x(7), parameters, 3))
+    yield Case("shape", (_randn(generator, 1, 1, 8), _randn(generator, 1, 1, 8), other, 2))
     sequence = x(5)
     yield Case("one head", (sequence, sequence, parameters, 1))
+    yield Case("one head", (_randn(generator, 3, 5, 8), _randn(generator, 3, 6, 8), other, 1))
     yield Case("several heads", (sequence, sequence, parameters, 3))
     yield Case("several heads", (x(4), x(7), parameters, 2))
+    yield Case(
+        "several heads", (_randn(generator, 1, 4, 8), _randn(generator, 1, 4, 8), other, 4)
+    )  # as many heads as words
     yield Case("causal", (sequence, sequence, parameters, 3, True))
+    short = _randn(generator, 1, 1, 8)
+    yield Case("causal", (short, short, other, 2, True))
 
 
 def _reference_multi_head(x, context, parameters, num_heads, causal=False):
@@ -544,6 +597,7 @@ def _multi_head_with(
     split: Callable = _split,
     scores: Callable = lambda q, k: q @ k.transpose(-2, -1),
     scale: Callable = lambda d_model, d_head: math.sqrt(d_head),
+    read: Callable = lambda x, context: (context, context),
     mask: Callable = lambda scores: scores.masked_fill(~causal_mask(scores.shape[-1]), -math.inf),
     softmax: Callable = lambda scores: scores.softmax(-1),
     weights_mask: Callable = lambda weights: weights,
@@ -554,7 +608,10 @@ def _multi_head_with(
 
     def answer(x, context, parameters, num_heads, causal=False):
         query = split(project(x, parameters, "Q"), num_heads)
-        key, value = (split(project(context, parameters, name), num_heads) for name in "KV")
+        key, value = (
+            split(project(source, parameters, name), num_heads)
+            for source, name in zip(read(x, context), "KV", strict=True)
+        )
         s = scores(query, key) / scale(x.shape[-1], x.shape[-1] // num_heads)
         weights = softmax(mask(s) if causal else s)
         weights = weights_mask(weights) if causal else weights
@@ -629,6 +686,13 @@ MULTI_HEAD = Exercise(
         Stage("causal", "causal self-attention", 2, "with causal=True, position i attends to 0 … i."),
     ),
     reference=_reference_multi_head,
+    ready_made=(
+        "largemodels.attention.MultiHeadAttention",
+        "largemodels.attention.scaled_dot_product_attention",
+        "torch.nn.MultiheadAttention",
+        "torch.nn.functional.multi_head_attention_forward",
+        "torch.nn.functional.scaled_dot_product_attention",
+    ),
     misconceptions=(
         Misconception(
             _multi_head_with(scale=lambda d_model, d_head: 1.0),
@@ -637,6 +701,20 @@ MULTI_HEAD = Exercise(
         Misconception(
             _multi_head_with(scale=lambda d_model, d_head: math.sqrt(d_model)),
             "You scale by √d_model. Each head's score sums only d_head products: its scale is √d_head.",
+        ),
+        Misconception(
+            _multi_head_with(scale=lambda d_model, d_head: math.sqrt(d_model // d_head)),
+            "You scale by the root of the *number* of heads. It is their width, √d_head, that the spread of a score grows with.",
+        ),
+        Misconception(
+            _multi_head_with(read=lambda x, context: (x, x)),
+            "The context makes no difference in your answer: keys and values are made from x, and must be made from what is "
+            "read.",
+        ),
+        Misconception(
+            _multi_head_with(read=lambda x, context: (context, x)),
+            "Your values are made from x. The keys say where to look, and the values what is found there: both from the "
+            "context.",
         ),
         Misconception(
             _multi_head_with(scores=lambda q, k: k @ q.transpose(-2, -1)),
@@ -729,10 +807,11 @@ MULTI_HEAD = Exercise(
         "Project first (four matrices, four biases), then cut. `x.unflatten(-1, (num_heads, d_head))` cuts the last axis.",
         "Attention works on the last two axes, so bring $(batch, length, heads, d_{head})$ to "
         "$(batch, heads, length, d_{head})$ with one transpose.",
-        "On the way back do the same two steps in the opposite order: transpose, then `flatten(2)`; then W_O.",
+        "On the way back undo the two steps, the last one first. Which axes must be neighbours before the heads can stand "
+        "beside each other, and what is still missing then?",
     ),
-    success="All of it: projections, heads, scale, softmax, mask, merge, output. You have written the layer that gives the "
-    "Transformer its name.",
+    success="All of it: projections, heads, scale, softmax, mask, merge, output. You have written the layer on which the "
+    "Transformer is built.",
 )
 
 
@@ -741,8 +820,15 @@ MULTI_HEAD = Exercise(
 
 def _repair_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage, num_heads, length in (("one head", 1, 5), ("several heads", 3, 5), ("several heads", 4, 7)):
-        yield Case(stage, (_randn(generator, 2, length, 12), _parameters(generator, 12), num_heads))
+    for stage, batch, length, d_model, num_heads in (
+        ("one head", 2, 5, 12, 1),
+        ("one head", 1, 1, 6, 1),
+        ("several heads", 2, 5, 12, 3),
+        ("several heads", 1, 4, 8, 4),  # as many heads as words
+        ("several heads", 3, 1, 6, 2),
+        ("several heads", 2, 7, 12, 4),
+    ):
+        yield Case(stage, (_randn(generator, batch, length, d_model), _parameters(generator, d_model), num_heads))
 
 
 def _self_attention(**changes: Callable) -> Callable:
@@ -813,10 +899,16 @@ REPAIR_MERGE = Exercise(
 
 def _cache_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage in ("cache", "output", "first"):
-        past = 0 if stage == "first" else 4
-        new = _randn(generator, 2, 6), _randn(generator, 2, 6), _randn(generator, 2, 3)
-        yield Case(stage, (*new, _randn(generator, 2, past, 6), _randn(generator, 2, past, 3)))
+    for stage, batch, past, d, d_value in (
+        ("cache", 2, 4, 6, 3),
+        ("output", 2, 4, 6, 3),
+        ("output", 4, 4, 4, 4),
+        ("output", 1, 1, 5, 1),
+        ("first", 2, 0, 6, 3),
+        ("first", 1, 0, 3, 1),
+    ):
+        new = _randn(generator, batch, d), _randn(generator, batch, d), _randn(generator, batch, d_value)
+        yield Case(stage, (*new, _randn(generator, batch, past, d), _randn(generator, batch, past, d_value)))
 
 
 def _reference_step(query, key, value, cached_keys, cached_values):
@@ -866,6 +958,11 @@ CACHE_STEP = Exercise(
         Stage("first", "the first token of all", 1, "with an empty cache the only key is the token's own."),
     ),
     reference=_reference_step,
+    ready_made=(
+        "largemodels.attention.KeyValueCache",
+        "largemodels.attention.scaled_dot_product_attention",
+        "torch.nn.functional.scaled_dot_product_attention",
+    ),
     misconceptions=(
         Misconception(
             _step_with(seen=lambda cached, joined: cached),
@@ -921,6 +1018,9 @@ CACHE_STEP = Exercise(
 
 # -------------------------------------------------------------------------------------- 1.9 counting parameters
 
+_WIDTH = 768
+_ONE = _WIDTH * _WIDTH + _WIDTH  # a projection's matrix and bias
+
 COUNT = Exercise(
     id="1.9",
     title="Counting parameters",
@@ -929,31 +1029,33 @@ COUNT = Exercise(
     minutes=5,
     stars=1,
     stages=(
-        Stage("eight", "d_model = 512, 8 heads", 1, "four projections, each with a matrix and a bias.", lambda v: v[0]),
-        Stage("sixteen", "the same with 16 heads", 1, "what does cutting into more heads add?", lambda v: v[1]),
+        Stage(
+            "twelve", "d_model = 768, 12 heads", 1, "four projections, each with a matrix and a bias.", lambda v: v[0]
+        ),
+        Stage("twenty-four", "the same with 24 heads", 1, "what does cutting into more heads add?", lambda v: v[1]),
     ),
-    reference=(4 * (512 * 512 + 512),) * 2,
+    reference=(4 * _ONE, 4 * _ONE),
     misconceptions=(
-        Misconception((4 * 512 * 512,) * 2, "You counted the four matrices. Each projection also adds a bias."),
+        Misconception((4 * _WIDTH**2,) * 2, "You counted the four matrices. Each projection also adds a bias."),
         Misconception(
-            (3 * (512 * 512 + 512),) * 2,
+            (3 * _ONE,) * 2,
             "You counted three projections. A fourth one, W_O, joins the heads at the end.",
         ),
         Misconception(
-            (8 * 4 * (512 * 512 + 512), 16 * 4 * (512 * 512 + 512)),
+            (12 * 4 * _ONE, 24 * 4 * _ONE),
             "You gave every head full-width matrices. A head works on d_model / num_heads columns only.",
         ),
         Misconception(
-            (4 * (512 * 64 + 64), 4 * (512 * 32 + 32)),
+            (4 * (_WIDTH * 64 + 64), 4 * (_WIDTH * 32 + 32)),
             "That is one head's share. There are num_heads of them.",
         ),
         Misconception(
-            (4 * (512 * 512 + 512), 2 * 4 * (512 * 512 + 512)),
+            (4 * _ONE, 2 * 4 * _ONE),
             "The first is right. But twice as many heads are each half as wide: what does that leave in total?",
         ),
     ),
     hints=("A linear layer from $a$ to $b$ numbers has $ab + b$ parameters.",),
-    success="Right: 1,050,624 both times. Heads cost no parameters; they divide the ones there are.",
+    success="Right: 2,362,368 both times. Heads cost no parameters; they divide the ones there are.",
 )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ... import masks as library
 from ...attention import masked_softmax
-from ..comparing import difference, shape_difference, within
+from ..comparing import boolean, shape_difference, within
 from ..exercise import Case, Exercise, Misconception, Stage
 
 
@@ -25,13 +25,6 @@ def _integer(generator: torch.Generator, low: int, high: int) -> int:
     return int(torch.randint(low, high + 1, (), generator=generator))
 
 
-def _boolean(seen, expected) -> str | None:
-    """A comparison for masks: numbers that stand for booleans are not enough."""
-    if isinstance(seen, Tensor) and seen.dtype != torch.bool:
-        return f"expected a boolean mask, got {seen.dtype}; a comparison such as key <= query gives booleans"
-    return difference(seen, expected)
-
-
 # ------------------------------------------------------------------------------------------------ 2.1 three masks
 
 
@@ -40,6 +33,14 @@ def _three_cases(seed: int) -> Iterator[Case]:
     for stage in ("causal", "prefix", "band") * 2:
         n = _integer(generator, 7, 12)
         yield Case(stage, (n, _integer(generator, 2, n - 4), _integer(generator, 2, n - 4)))
+    for n, prefix, width in (
+        (1, 1, 1),
+        (5, 0, 1),
+        (4, 4, 4),
+        (3, 2, 7),
+    ):  # one position, no prefix, all of it, a wide band
+        for stage in ("causal", "prefix", "band"):
+            yield Case(stage, (n, prefix, width))
 
 
 def _reference_three(n: int, prefix: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,10 +90,10 @@ THREE_MASKS = Exercise(
     cases=_three_cases,
     stages=(
         Stage(
-            "causal", "the causal mask", 1, "print it for n = 4: what does the first row say?", lambda v: v[0], _boolean
+            "causal", "the causal mask", 1, "print it for n = 4: what does the first row say?", lambda v: v[0], boolean
         ),
-        Stage("prefix", "the prefix mask", 1, "which *keys* does every query see?", lambda v: v[1], _boolean),
-        Stage("band", "the banded mask", 1, "count the True in the last row.", lambda v: v[2], _boolean),
+        Stage("prefix", "the prefix mask", 1, "which *keys* does every query see?", lambda v: v[1], boolean),
+        Stage("band", "the banded mask", 1, "count the True in the last row.", lambda v: v[2], boolean),
     ),
     reference=_reference_three,
     misconceptions=(
@@ -188,21 +189,30 @@ THREE_MASKS = Exercise(
 def _softmax_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
 
-    def inputs(hidden: float = 0.0, visible: float = 0.0) -> tuple[Tensor, Tensor]:
-        mask = torch.rand(2, 4, 6, generator=generator) < 0.5
+    def inputs(hidden: float = 0.0, visible: float | Tensor = 0.0, batch: int = 2) -> tuple[Tensor, Tensor]:
+        mask = torch.rand(batch, 4, 6, generator=generator) < 0.5
         mask[:, torch.arange(4), torch.arange(4)] = True  # every query sees at least one key
         mask[..., 4] = False  # and not every key
         mask[..., 5] = True
-        scores = 1.5 * _randn(generator, 2, 4, 6)
+        scores = 1.5 * _randn(generator, batch, 4, 6)
         return scores + torch.where(mask, visible, hidden), mask
 
+    def alone(seen: bool) -> tuple[Tensor, Tensor]:
+        """One query and one key."""
+        return _randn(generator, 1, 1, 1), torch.full((1, 1, 1), seen)
+
     yield Case("mixed", inputs())
+    yield Case("mixed", alone(True))
     yield Case("hidden", inputs(hidden=150.0))
     yield Case("large", inputs(visible=120.0))
+    # Rows far apart, and rows whose visible scores lie below any "low" number that somebody may have typed.
+    rows = torch.tensor([300.0, -300.0, 0.0, -20_000.0])
+    yield Case("large", inputs(visible=rows[torch.randperm(4, generator=generator)][:, None], batch=1))
     scores, mask = inputs()
     mask[0, 1] = False
     mask[1, 3] = False
     yield Case("empty", (scores, mask))
+    yield Case("empty", alone(False))
 
 
 def _softmax_with(
@@ -227,6 +237,10 @@ def _renormalise(weights: Tensor, mask: Tensor) -> Tensor:
 
 def _zeroed(weights: Tensor, mask: Tensor) -> Tensor:
     return weights * mask
+
+
+def _low(scores: Tensor, mask: Tensor, number: float) -> Tensor:
+    return scores.masked_fill(~mask, number)
 
 
 def _exponentials(scores: Tensor, mask: Tensor) -> Tensor:
@@ -261,7 +275,12 @@ MASKED_SOFTMAX = Exercise(
     stages=(
         Stage("mixed", "ordinary scores", 2, "what are the hidden weights, and what is the sum of each row?"),
         Stage("hidden", "hidden scores that are huge", 1, "a score that nobody may use must not set the scale."),
-        Stage("large", "visible scores that are large", 1, "exp(89) is more than 32 bits can hold."),
+        Stage(
+            "large",
+            "visible scores that are large",
+            1,
+            "exp(89) is more than 32 bits can hold, and exp(−104) less; each row has a scale of its own.",
+        ),
         Stage("empty", "rows that may attend to nothing", 1, "a row of zeros is wanted, for such queries only."),
     ),
     reference=masked_softmax,
@@ -314,6 +333,26 @@ MASKED_SOFTMAX = Exercise(
             _softmax_with(before=_keep, after=_renormalise),
             "You mask after the softmax and renormalise. That is right on paper, but where a hidden score is huge, the "
             "visible weights have become 0 before you divide: 0/0.",
+        ),
+        Misconception(
+            lambda scores, mask: _zeroed(_low(scores, mask, -100.0).softmax(-1), mask),
+            "You write −100 for a hidden score. That is low among ordinary scores only: visible ones may be lower still. "
+            "What is lower than every number?",
+        ),
+        Misconception(
+            lambda scores, mask: _zeroed(_low(scores, mask, -1e4).softmax(-1), mask),
+            "You write −10,000 for a hidden score. Visible ones may be lower still. What is lower than every number?",
+        ),
+        *(
+            Misconception(
+                lambda scores, mask, shift=shift: _exponentials(shift(scores, mask), mask).nan_to_num(),
+                "You subtract one number from all rows, the largest of the whole tensor: in rows whose scores are far below "
+                "it every exponential is 0. Each row has a largest score of its own.",
+            )
+            for shift in (
+                lambda scores, mask: scores - scores.max(),
+                lambda scores, mask: scores - _low(scores, mask, -math.inf).max().nan_to_num(),
+            )
         ),
         Misconception(
             _exponentials,
@@ -433,8 +472,14 @@ BY_HAND = Exercise(
 
 def _slide_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage, n in (("first", 4), ("last", 5), ("all", 6)):
-        yield Case(stage, (_randn(generator, 3, n), _randn(generator, 3, n), _randn(generator, 2, n)))
+    for stage, d, d_value, n in (
+        ("first", 3, 2, 4),
+        ("last", 4, 2, 5),
+        ("all", 3, 2, 6),
+        ("all", 5, 5, 5),
+        ("all", 2, 1, 1),
+    ):
+        yield Case(stage, (_randn(generator, d, n), _randn(generator, d, n), _randn(generator, d_value, n)))
 
 
 def _reference_slide(Q: Tensor, K: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
@@ -528,6 +573,11 @@ REPAIR_SLIDE = Exercise(
             "You wrote 0 over the NaN. The last word now attends to nothing, and the others still see only the future.",
         ),
         Misconception(
+            _slide_with(weigh=lambda A: (A + torch.full_like(A, -1e9).triu()).softmax(0)),
+            "You wrote a large negative number for −∞. The NaN is gone, and the words still see only what comes after them; "
+            "the last one, which sees nothing, spreads its weight over all.",
+        ),
+        Misconception(
             _slide_with(output=lambda V, weights: V @ weights.T),
             "The weights are right. But V @ weights.T mixes the values with the *rows* of the weights; each query's weights "
             "are a column.",
@@ -562,11 +612,15 @@ def _batch_cases(seed: int) -> Iterator[Case]:
         return torch.randperm(n - 3, generator=generator)[:2] + 2  # 2 … n − 2, two different ones
 
     yield Case("shape", (lengths(8), 8, False))
+    yield Case("shape", (torch.tensor([1]), 1, False))
     n = _integer(generator, 5, 9)
     yield Case("full", (torch.full((3,), n), n, False))
+    yield Case("full", (torch.tensor([1]), 1, False))
     for stage, front in (("end", False), ("front", True)):
         for n in (7, 10):
             yield Case(stage, (lengths(n), n, front))
+        yield Case(stage, (torch.tensor([2, 6, 1, 4, 3, 5]), 6, front))  # as many sentences as places
+        yield Case(stage, (torch.tensor([3]), 5, front))
 
 
 def _reference_batch(lengths: Tensor, n: int, front: bool) -> Tensor:
@@ -624,9 +678,9 @@ BATCH_MASK = Exercise(
             "one table per sentence, with an axis of size 1 for the heads.",
             compare=shape_difference,
         ),
-        Stage("full", "a batch without padding", 1, "then only the causal part is left.", compare=_boolean),
-        Stage("end", "padded at the end", 1, "look at one sentence: mask[0, 0].", compare=_boolean),
-        Stage("front", "padded at the front", 1, "a sentence of 2 words in 5 places: which places?", compare=_boolean),
+        Stage("full", "a batch without padding", 1, "then only the causal part is left.", compare=boolean),
+        Stage("end", "padded at the end", 1, "look at one sentence: mask[0, 0].", compare=boolean),
+        Stage("front", "padded at the front", 1, "a sentence of 2 words in 5 places: which places?", compare=boolean),
     ),
     reference=_reference_batch,
     misconceptions=(
@@ -707,10 +761,15 @@ BATCH_MASK = Exercise(
 
 def _gradient_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage, before in (("before", True), ("after", False), ("size", True), ("size", False)):
-        x = _randn(generator, 5, 4)
-        matrices = [_randn(generator, 4, width) / 2 for width in (3, 3, 6)]
-        yield Case(stage, (x, *matrices, before))
+    for stage, before, n, d, widths in (
+        ("before", True, 5, 4, (3, 3, 6)),
+        ("after", False, 5, 4, (3, 3, 6)),
+        ("size", True, 5, 4, (3, 3, 6)),
+        ("size", False, 4, 5, (5, 5, 4)),
+        ("size", False, 1, 3, (2, 2, 1)),
+    ):
+        x = _randn(generator, n, d)
+        yield Case(stage, (x, *(_randn(generator, d, width) / 2 for width in widths), before))
 
 
 def _attend(x: Tensor, W_Q: Tensor, W_K: Tensor, W_V: Tensor, before: bool) -> Tensor:
@@ -800,11 +859,11 @@ LEAK_DETECTOR = Exercise(
             "These are the attention weights. What flows through the scores and the sum of the softmax is not in them.",
         ),
         Misconception(
-            lambda *arguments: _jacobian(*arguments).sum((0, 1)).norm(dim=-1).expand(5, 5).clone(),
+            lambda x, *more: _jacobian(x, *more).sum((0, 1)).norm(dim=-1).expand(len(x), -1).clone(),
             "All your rows are equal: you differentiated the sum of *all* outputs. One output position at a time.",
         ),
         Misconception(
-            lambda *arguments: _jacobian(*arguments).sum((0, 1)).norm(dim=-1)[:, None].expand(5, 5).clone(),
+            lambda x, *more: _jacobian(x, *more).sum((0, 1)).norm(dim=-1)[:, None].expand(-1, len(x)).clone(),
             "All your columns are equal: you differentiated the sum of *all* outputs, and spread the result along the rows.",
         ),
         Misconception(
@@ -866,30 +925,34 @@ COUNTING = Exercise(
         Stage("reach", "inputs within reach", 1, "how many steps back does one layer allow?", lambda v: v[2]),
         Stage(
             "layers",
-            "layers of GPT-Neo's band",
+            "layers until the first is known",
             1,
             "the last position is how many steps from the first?",
             lambda v: v[3],
         ),
     ),
-    reference=(21, 15, 17, 9),
+    reference=(21, 15, 17, 11),
     misconceptions=(
-        Misconception((18, 15, 17, 9), "Half of 36 leaves only half of the diagonal. How many pairs lie on it?"),
-        Misconception((15, 15, 17, 9), "Your causal count leaves out the diagonal: every query sees itself."),
-        Misconception((36, 15, 17, 9), "36 is the number of all pairs. How many of them does a causal mask hide?"),
-        Misconception((21, 18, 17, 9), "Your band has three keys in every row. What does the first query see?"),
-        Misconception((21, 11, 17, 9), "Your band is off by one: a width of 3 includes the query itself."),
-        Misconception((21, 24, 17, 9), "Your band has keys on both sides of the diagonal. It is causal, too."),
+        Misconception((18, 15, 17, 11), "Half of 36 leaves only half of the diagonal. How many pairs lie on it?"),
+        Misconception((15, 15, 17, 11), "Your causal count leaves out the diagonal: every query sees itself."),
+        Misconception((36, 15, 17, 11), "36 is the number of all pairs. How many of them does a causal mask hide?"),
+        Misconception((21, 18, 17, 11), "Your band has three keys in every row. What does the first query see?"),
+        Misconception((21, 11, 17, 11), "Your band is off by one: a width of 3 includes the query itself."),
+        Misconception((21, 24, 17, 11), "Your band has keys on both sides of the diagonal. It is causal, too."),
         Misconception(
-            (21, 15, 20, 9), "Your reach grows by the whole width per layer. The query itself is counted again."
+            (21, 15, 20, 11), "Your reach grows by the whole width per layer. The query itself is counted again."
         ),
-        Misconception((21, 15, 16, 9), "16 steps back is right, and the position itself is one more."),
+        Misconception((21, 15, 16, 11), "16 steps back is right, and the position itself is one more."),
         Misconception(
-            (21, 15, 5, 9), "5 is the reach of one layer. The second reads outputs that have looked back already."
+            (21, 15, 5, 11), "5 is the reach of one layer. The second reads outputs that have looked back already."
         ),
-        Misconception((21, 15, 625, 9), "Reach does not multiply: each layer adds the same number of steps."),
+        Misconception((21, 15, 625, 11), "Reach does not multiply: each layer adds the same number of steps."),
         Misconception(
-            (21, 15, 17, 8), "8 layers fall short: each goes 255 steps back, not 256. How far do 8 of them go?"
+            (21, 15, 17, 10), "10 layers fall short: each goes 99 steps back, not 100. How far do 10 of them go?"
+        ),
+        Misconception(
+            (21, 15, 17, 999 / 99),
+            "That is how many layers it would take if there were parts of one. How many whole ones?",
         ),
     ),
     hints=(
@@ -903,11 +966,12 @@ COUNTING = Exercise(
 # --------------------------------------------------------------------------------------------------------- 2.8 choose
 
 _SUSPICION = {
-    "A": "The model generalises very well: the held-out loss is as low as the training loss.",
-    "B": "The model overfits: 0.1 is far below the entropy of English.",
-    "C": "The input of the model contains the answers, in training and in the test. The mask has to be checked.",
-    "D": "The learning rate was too high, so that the loss fell too fast.",
-    "E": "The mask is missing, and putting it in for writing alone will repair the model.",
+    "A": "The model generalises very well: the held-out loss is as low as the training loss, and writing is a different "
+    "task, for which it has not been trained.",
+    "B": "The model overfits: 0.1 is far below the entropy of English, so it must have learned its texts by heart.",
+    "C": "The learning rate was too high, so that the loss fell too fast and the model ended in a poor minimum.",
+    "D": "The mask is missing. Putting it in for writing alone will repair the model, since its weights are good.",
+    "E": "What it reads contains the answers, in training and in the test. The mask has to be checked.",
 }
 
 SUSPICION = Exercise(
@@ -919,27 +983,27 @@ SUSPICION = Exercise(
     stars=1,
     options=_SUSPICION,
     stages=(Stage("choice", "the diagnosis", 2, "compare with the table of section 2.1."),),
-    reference="C",
+    reference="E",
     misconceptions=(
         Misconception(
             "A",
-            "A: it writes nonsense. A held-out text given whole contains the next word just as a training text does, so "
-            "this loss cannot tell.",
+            "A: it writes nonsense, and writing is what it was trained for, word by word. A held-out text given whole "
+            "contains the next word just as a training text does, so this loss cannot tell.",
         ),
         Misconception(
             "B", "B: a model that overfits is good on what it has seen and worse on new texts. Here both are the same."
         ),
         Misconception(
-            "D", "D: a high learning rate makes a loss unsteady. It does not take it below what can be known at all."
+            "C", "C: a high learning rate makes a loss unsteady. It does not take it below what can be known at all."
         ),
         Misconception(
-            "E",
-            "E: the diagnosis is close. But the model has learned to copy and never to predict; hiding tomorrow from it now "
+            "D",
+            "D: the diagnosis is close. But the model has learned to copy and never to predict; hiding tomorrow from it now "
             "leaves it with nothing. It has to be trained again.",
         ),
     ),
     hints=("Which of the two measurements in section 2.1 exposed the forecaster without a mask?",),
-    success="C. Training and held-out loss share the leak, so their agreement proves nothing. A leak detector, or a few words "
+    success="E. Training and held-out loss share the leak, so their agreement proves nothing. A leak detector, or a few words "
     "written by the model alone, would have told on the first day.",
 )
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,7 +21,10 @@ def _sinusoid_cases(seed: int) -> Iterator[Case]:
         return low + 2 * int(torch.randint(3, (), generator=generator))
 
     yield Case("shape", (5 + seed % 3, 8))
+    yield Case("shape", (1, 4))
     yield Case("two columns", (7, 2))
+    yield Case("two columns", (1, 2))
+    yield Case("all columns", (6, 6))
     yield Case("all columns", (9 + seed % 4, even(6)))
     yield Case("all columns", (40 + seed % 10, even(10)))
 
@@ -188,7 +192,7 @@ CLOCKS = Exercise(
     ),
     hints=(
         "Column 2 is 2i with i = 1, so the exponent is 2/4, and $10000^{1/2} = 100$.",
-        "In $P_{pos} \\cdot P_{pos}$ every clock contributes $\\sin^2 + \\cos^2$.",
+        "Write down what one clock, a sine and a cosine, contributes to $P_{pos} \\cdot P_{pos}$. Does the position matter?",
     ),
     success="Right. All encodings have the same length, √(d/2): a position is a direction.",
 )
@@ -200,12 +204,15 @@ CLOCKS = Exercise(
 def _rope_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
 
-    def x(length: int, d: int) -> Tensor:
-        return torch.randn(2, 3, length, d, generator=generator)
+    def x(length: int, d: int, batch: int = 2, heads: int = 3) -> Tensor:
+        return torch.randn(batch, heads, length, d, generator=generator)
 
     yield Case("one pair", (x(5, 2),))
+    yield Case("one pair", (x(1, 2, batch=1, heads=1),))
     yield Case("all pairs", (x(6, 8),))
+    yield Case("all pairs", (x(4, 4, batch=4, heads=4),))
     yield Case("start", (x(4, 6), 7))
+    yield Case("start", (x(1, 6, batch=1, heads=1), 100 + seed % 7))  # the word that a cache has been waiting for
 
 
 def _rope_with(
@@ -317,7 +324,8 @@ ROTARY = Exercise(
     hints=(
         "Split into `even = x[..., 0::2]` and `odd = x[..., 1::2]`; you need cosines and sines of shape (length, d/2).",
         "A point $(a, b)$ turned by θ is $(a \\cos θ - b \\sin θ,\\ a \\sin θ + b \\cos θ)$.",
-        "`torch.stack((new_even, new_odd), dim=-1).flatten(-2)` deals the two halves out again, one by one.",
+        "The two new columns of a pair have to stand beside each other again. Along which axis do you stack, and which two axes "
+        "then become one? Try it with the numbers of `torch.arange`.",
     ),
     success="Right. Queries and keys treated like this know their distance and nothing else: try a shift of both.",
 )
@@ -332,6 +340,9 @@ def _bucket_cases(seed: int) -> Iterator[Case]:
     yield Case("future", (torch.arange(-20, 4),))
     yield Case("far", (torch.arange(16, 113),))
     yield Case("beyond", (torch.randint(100, 1000, (30,), generator=generator),))
+    query, key = torch.arange(150, 150 + 3 * 40, 40), torch.arange(0, 200, 37)
+    yield Case("beyond", (query[:, None] - key + seed % 5,))  # a table, as for a layer
+    yield Case("beyond", (torch.tensor([[500]]),))
 
 
 def _bucket_with(
@@ -357,7 +368,7 @@ def _loop_buckets(back):
             return max(steps, 0)
         return min(31, 16 + int(math.log(steps / 16) / math.log(8) * 16 + 1e-9))
 
-    return torch.tensor([one(steps) for steps in back.tolist()])
+    return torch.tensor([one(steps) for steps in back.flatten().tolist()]).view(back.shape)
 
 
 def _searched_buckets(back):
@@ -377,7 +388,7 @@ BUCKETS = Exercise(
         Stage("near", "a bucket for each near distance", 1, "distances 0 to 15 are their own bucket."),
         Stage("future", "keys that come later", 1, "looking back only, they all share bucket 0."),
         Stage("far", "wider and wider buckets", 2, "log(distance / 16), as a share of log(128 / 16), of 16 buckets."),
-        Stage("beyond", "everything beyond", 1, "the last bucket is 31."),
+        Stage("beyond", "far keys, also in a table", 1, "the last bucket is 31; the result has the shape of `back`."),
     ),
     reference=lambda back: library.t5_bucket(-back, bidirectional=False),
     misconceptions=(
@@ -406,6 +417,18 @@ BUCKETS = Exercise(
             "You divide the logarithms without 16: the far buckets have to begin at distance 16, where log(distance/16) is "
             "0.",
         ),
+        *(
+            Misconception(
+                _bucket_with(octaves=octaves),
+                "Your far buckets have the wrong logarithm above or below the line: it is one share, log(distance/16) of "
+                "log(128/16), so the base has to be the same in both.",
+            )
+            for octaves in (
+                lambda steps: torch.log2(steps / 16) / math.log(128 / 16),
+                lambda steps: torch.log(steps / 16) / math.log2(128 / 16),
+                lambda steps: torch.log10(steps / 16) / math.log(128 / 16),
+            )
+        ),
         Misconception(
             _bucket_with(future=torch.abs),
             "Later keys get buckets of their own in your answer. Looking back only, they all share bucket 0.",
@@ -430,9 +453,9 @@ BUCKETS = Exercise(
 
 def _clip_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage, n, m in (("near", 3, 4), ("far", 7, 2), ("far", 9, 3)):
-        query, key = torch.randn(2, 2, n, 5, generator=generator)
-        yield Case(stage, (query, key, torch.randn(2 * m + 1, 5, generator=generator)))
+    for stage, batch, n, d, m in (("near", 2, 3, 5, 4), ("near", 1, 1, 3, 1), ("far", 2, 7, 5, 2), ("far", 1, 9, 4, 3)):
+        query, key = torch.randn(2, batch, n, d, generator=generator)
+        yield Case(stage, (query, key, torch.randn(2 * m + 1, d, generator=generator)))
 
 
 def _shaw_scores_with(
@@ -453,7 +476,7 @@ def _shaw_scores_with(
 
 
 def _reference_shaw_scores(query, key, vectors):
-    """The library never shows its scores; with values that are unit vectors, the outputs are the weights."""
+    """By the formula, pair by pair: the library never shows its scores."""
     place = torch.arange(query.shape[1])
     m = len(vectors) // 2
     scores = torch.zeros(len(query), len(place), len(place))
@@ -513,7 +536,8 @@ REPAIR_CLIP = Exercise(
     alternatives=(_gathered_shaw_scores, _shaw_scores_with()),
     hints=(
         "With m = 2 and a distance of 3, which row does the remainder `%` choose? Which distance does that row stand for?",
-        "Distances beyond ±m should count as ±m.",
+        "Print the rows for the distances from −5 to 5 with m = 2, and beside them those that clipping asks for. Where do the two "
+        "part?",
     ),
     success="Right. The faulty version wrapped around: a word far to the right was treated like one far to the left.",
 )
@@ -524,8 +548,11 @@ REPAIR_CLIP = Exercise(
 
 def _alibi_cases(seed: int) -> Iterator[Case]:
     yield Case("one head", (1, 4 + seed % 3))
+    yield Case("one head", (1, 1))
     yield Case("slopes", (4, 5 + seed % 3))
     yield Case("slopes", (8, 9))
+    yield Case("slopes", (3, 3))  # as many heads as places, and 8 is no multiple of them
+    yield Case("slopes", (12, 1))
 
 
 def _alibi_with(
@@ -544,8 +571,14 @@ def _alibi_with(
     return answer
 
 
+def _alibi_visible(num_heads, n):
+    place, slopes = torch.arange(n), 2.0 ** (-8 * torch.arange(1, num_heads + 1) / num_heads)
+    return -slopes[:, None, None] * (place[:, None] - place).abs()
+
+
 def _reference_alibi(num_heads, n):
-    return library.ALiBi(num_heads).bias(n, n).masked_fill(~torch.ones(n, n, dtype=torch.bool).tril(), -math.inf)
+    """By the formula: for numbers of heads that are no power of 2 the paper, and the library, take slopes in between."""
+    return _alibi_with()(num_heads, n)
 
 
 def _loop_alibi(num_heads, n):
@@ -576,14 +609,11 @@ SLOPES = Exercise(
         Stage("slopes", "a slope for each head", 2, "print the slopes: for 8 heads they are 1/2, 1/4, … 1/256."),
     ),
     reference=_reference_alibi,
+    ready_made=("largemodels.positions.ALiBi", "largemodels.positions.alibi_slopes"),
     misconceptions=(
         Misconception(
-            _alibi_with(penalty=lambda i, j: (i - j).abs()),
-            "Your bias grows with the distance: far keys are *preferred*. It should be a penalty.",
-        ),
-        Misconception(
             _alibi_with(slope=lambda h, num_heads: 2 ** (-8 * h / num_heads)),
-            "Your first slope is 1. The slopes start at $2^{-8/h}$ for h heads.",
+            "Your first slope is 1. Heads are counted from 1: the first of H heads has $2^{-8/H}$.",
         ),
         Misconception(
             _alibi_with(slope=lambda h, num_heads: 2 ** -(h + 1)),
@@ -602,7 +632,21 @@ SLOPES = Exercise(
             "Your penalty grows with the *square* of the distance. It is linear, as the name says.",
         ),
         Misconception(
-            lambda num_heads, n: library.ALiBi(num_heads).bias(n, n),
+            lambda num_heads, n: _alibi_with()(num_heads, n).masked_fill(
+                torch.ones(n, n, dtype=torch.bool).triu(1), 0.0
+            ),
+            "The table above the diagonal is 0 in your bias: later keys are neither hidden nor penalised. They get −∞.",
+        ),
+        Misconception(
+            _alibi_with(slope=lambda h, num_heads: 2.0 ** -((8 // num_heads) * (h + 1))),
+            "Your slopes divide 8 by the number of heads and throw the rest away (`//`). The exponent −8h/H need not be whole.",
+        ),
+        Misconception(
+            _alibi_with(slope=lambda h, num_heads: -(2 ** (-8 * (h + 1) / num_heads))),
+            "Your bias grows with the distance: far keys are *preferred*. It should be a penalty.",
+        ),
+        Misconception(
+            _alibi_visible,
             "The future is still visible in your bias: with causal attention a later key gets −∞.",
         ),
         Misconception(
@@ -616,8 +660,8 @@ SLOPES = Exercise(
     ),
     alternatives=(_loop_alibi, _summed_alibi),
     hints=(
-        "For h heads the slopes are $2^{-8/h}, 2^{-16/h}, \\dots, 2^{-8}$.",
-        "`place - place[:, None]` is the table of j − i; slopes of the shape (heads, 1, 1) multiply it.",
+        "For H heads the slopes are $2^{-8/H}, 2^{-16/H}, \\dots, 2^{-8}$.",
+        "Write the table for n = 3 and one head on paper. Which shape must the slopes have to multiply it once for each head?",
     ),
     success="Right. No parameters and no clocks, and yet it kept most of what it knew at eight times the length in section 3.10.",
 )
@@ -626,11 +670,11 @@ SLOPES = Exercise(
 # ---------------------------------------------------------------------------------------------------- 3.7 and 3.8
 
 _LONGER = {
-    "A": "The sines and cosines are not defined beyond the longest training sequence.",
-    "B": "The formula gives every position a vector, but later layers have never seen these combinations of clock hands, "
-    "and nothing in training told them what to do with them.",
-    "C": "The encoding of position 100 is the same as that of some position below 16, so that the two are confused.",
-    "D": "Attention weights no longer sum to 1 when there are more keys than in training.",
+    "A": "Every position has a vector, but the layers above never met these combinations of clock hands in training.",
+    "B": "The sines and cosines are not defined beyond the longest training sequence, so that the encoding ends there.",
+    "C": "The encoding of position 100 is the same as that of some position below 16, so that the network cannot tell the "
+    "two of them apart.",
+    "D": "Attention weights no longer sum to 1 when there are more keys than in training, so that the outputs grow.",
     "E": "The dot product of two sinusoidal encodings stops depending on their distance beyond position 16.",
 }
 
@@ -647,9 +691,9 @@ WHY_LONGER = Exercise(
             "choice", "the reason", 2, "which of the five statements is true of the formula, and which of the model?"
         ),
     ),
-    reference="B",
+    reference="A",
     misconceptions=(
-        Misconception("A", "A: a sine is defined for every number. It is a learned table that has no row to give."),
+        Misconception("B", "B: a sine is defined for every number. It is a learned table that has no row to give."),
         Misconception("C", "C: the slow clocks differ. All hands together come back only after an enormous time."),
         Misconception("D", "D: a softmax sums to 1 over any number of keys."),
         Misconception(
@@ -657,9 +701,13 @@ WHY_LONGER = Exercise(
         ),
     ),
     hints=("Section 3.10 makes a difference between *defined* and *works*.",),
-    success="B. A formula can be inductive while the network on top of it is not: the network has learned from the "
-    "encodings that it has seen.",
+    success="A. A formula can be inductive while the network on top of it is not: the network has learned from the "
+    "encodings that it has seen, and nothing told it what to do with others.",
 )
+
+_POSITIONS, _D_MODEL, _HEADS, _CLIP, _BUCKETS = 2048, 768, 16, 20, 64
+_D_HEAD = _D_MODEL // _HEADS
+_LEARNED, _SHAW, _T5 = _POSITIONS * _D_MODEL, 2 * (2 * _CLIP + 1) * _D_HEAD, _BUCKETS * _HEADS
 
 TABLE_SIZES = Exercise(
     id="3.8",
@@ -679,26 +727,244 @@ TABLE_SIZES = Exercise(
         ),
         Stage("t5", "T5's buckets", 1, "one number for each bucket and head, shared by all layers.", lambda v: v[2]),
     ),
-    reference=(4096 * 512, 2 * 33 * 64, 32 * 8),
+    reference=(_LEARNED, _SHAW, _T5),
     misconceptions=(
-        Misconception((4096, 4224, 256), "You counted positions. Each of them has a whole vector of d_model numbers."),
         Misconception(
-            (4096 * 64, 4224, 256), "A learned vector is added to the input, which is d_model wide, not d_head."
+            (_POSITIONS, _SHAW, _T5), "You counted positions. Each of them has a whole vector of d_model numbers."
         ),
-        Misconception((4096 * 512, 33 * 64, 256), "You counted the vectors for keys, or for values. There are both."),
-        Misconception((4096 * 512, 2 * 32 * 64, 256), "From −16 to 16 there are 33 distances: 0 is one of them."),
         Misconception(
-            (4096 * 512, 2 * 33 * 512, 256),
+            (_POSITIONS * _D_HEAD, _SHAW, _T5),
+            "A learned vector is added to the input, which is d_model wide, not d_head.",
+        ),
+        Misconception((_LEARNED, _SHAW // 2, _T5), "You counted the vectors for keys, or for values. There are both."),
+        Misconception(
+            (_LEARNED, 2 * 2 * _CLIP * _D_HEAD, _T5), "From −20 to 20 there are 41 distances: 0 is one of them."
+        ),
+        Misconception(
+            (_LEARNED, 2 * (2 * _CLIP + 1) * _D_MODEL, _T5),
             "Shaw's vectors are added to the keys and values of one head, d_head wide, and all heads share them.",
         ),
-        Misconception((4096 * 512, 4224, 32), "T5 has a number for each bucket *and each head*."),
-        Misconception((4096 * 512, 4224, 32 * 512), "T5 adds a number to a score, and not a vector to a word."),
+        Misconception((_LEARNED, _SHAW, _BUCKETS), "T5 has a number for each bucket *and each head*."),
+        Misconception(
+            (_LEARNED, _SHAW, _BUCKETS * _D_MODEL), "T5 adds a number to a score, and not a vector to a word."
+        ),
     ),
     hints=(
-        "The library can tell: `sum(p.numel() for p in Shaw(64, max_distance=16).parameters())`; but predict first.",
+        "What is added to what? A vector as wide as the input, a vector as wide as a head, a single number.",
+        "Distances clipped at ±2 are −2, −1, 0, 1 and 2.",
     ),
-    success="Right: two million, four thousand, 256. Relative schemes are nearly free.",
+    success="Right: one and a half million, four thousand, one thousand. Relative schemes are nearly free.",
 )
 
 
-EXERCISES = (SINUSOIDS, CLOCKS, ROTARY, BUCKETS, REPAIR_CLIP, SLOPES, WHY_LONGER, TABLE_SIZES)
+# ----------------------------------------------------------------------------------------------- 3.9 FLOATER's path
+
+
+def _slope(t: float, p: Tensor, W: Tensor, u: Tensor) -> Tensor:
+    """Where the path goes on at time t from p, (d,): the notebook's own."""
+    return W @ torch.tanh(p + t * u)
+
+
+def _path_cases(seed: int) -> Iterator[Case]:
+    generator = torch.Generator().manual_seed(seed)
+
+    def of(d: int, n: int, delta: float, substeps: int) -> tuple:
+        """Numbers of order 1, none of them near 0, so that no slope is like another one."""
+        start, u = torch.rand(2, d, generator=generator) - 0.5
+        W = torch.randn(d, d, generator=generator)
+        return start + start.sign() / 2, 1.5 * (W + W.sign()) / d, u + u.sign() / 2, n, delta, substeps
+
+    yield Case("step", of(3, 2, 1.1, 1))
+    yield Case("step", of(1, 2, 0.9, 1))
+    yield Case("step", of(4, 1, 0.7, 1))
+    yield Case("path", of(4, 5 + seed % 3, 0.8, 1))
+    yield Case("path", of(2, 4, 0.9, 1))
+    yield Case("substeps", of(3, 4, 1.5, 3))
+    yield Case("substeps", of(4, 3, 1.4, 2))
+
+
+def _reference_path(start, W, u, n, delta, substeps):
+    return library.runge_kutta(partial(_slope, W=W, u=u), start, times=[i * delta for i in range(n)], substeps=substeps)
+
+
+def _mean_slope(h: Callable, t: float, p: Tensor, s: float) -> Tensor:
+    k1 = h(t, p)
+    k2 = h(t + s / 2, p + s / 2 * k1)
+    k3 = h(t + s / 2, p + s / 2 * k2)
+    k4 = h(t + s, p + s * k3)
+    return (k1 + 2 * k2 + 2 * k3 + k4) / 6
+
+
+def _path_with(
+    *,
+    mean: Callable = _mean_slope,
+    time: Callable = lambda i, k, delta, s: i * delta + k * s,
+    step: Callable = lambda delta, substeps: delta / substeps,
+    go: Callable = lambda s: s,
+    steps: Callable = lambda substeps: substeps,
+    rows: Callable = lambda points, substeps, n: points[::substeps],
+    more: int = 0,
+) -> Callable:
+    """The method written out, with one of its parts replaced; `rows` chooses of all points that were met."""
+
+    def answer(start, W, u, n, delta, substeps):
+        points, p, s = [start], start, step(delta, substeps)
+        for i in range(n - 1 + more):
+            for k in range(steps(substeps)):
+                p = p + go(s) * mean(partial(_slope, W=W, u=u), time(i, k, delta, s), p, s)
+                points.append(p)
+        return torch.stack(rows(points, steps(substeps), n))
+
+    return answer
+
+
+def _equal_weights(h, t, p, s):
+    k1 = h(t, p)
+    k2 = h(t + s / 2, p + s / 2 * k1)
+    k3 = h(t + s / 2, p + s / 2 * k2)
+    return (k1 + k2 + k3 + h(t + s, p + s * k3)) / 4
+
+
+def _all_from_first(h, t, p, s):
+    k1 = h(t, p)
+    k2 = h(t + s / 2, p + s / 2 * k1)
+    return (k1 + 4 * k2 + h(t + s, p + s * k2)) / 6
+
+
+def _half_at_the_end(h, t, p, s):
+    k1 = h(t, p)
+    k2 = h(t + s / 2, p + s / 2 * k1)
+    k3 = h(t + s / 2, p + s / 2 * k2)
+    return (k1 + 2 * k2 + 2 * k3 + h(t + s, p + s / 2 * k3)) / 6
+
+
+def _inner_points_without_s(h, t, p, s):
+    k1 = h(t, p)
+    k2 = h(t + s / 2, p + k1 / 2)
+    k3 = h(t + s / 2, p + k2 / 2)
+    return (k1 + 2 * k2 + 2 * k3 + h(t + s, p + k3)) / 6
+
+
+def _each_from_start(start, W, u, n, delta, substeps):
+    rows = [_path_with()(start, W, u, 2, i * delta, substeps)[-1] for i in range(1, n)]
+    return torch.stack([start, *rows])
+
+
+def _one_tensor(start, W, u, n, delta, substeps):
+    return _reference_path(start, W, u, n, delta, substeps)[-1].repeat(n, 1)
+
+
+def _recursive_path(start, W, u, n, delta, substeps):
+    def after(count):
+        """p after so many small steps."""
+        if count == 0:
+            return start
+        p, s = after(count - 1), delta / substeps
+        return p + s * _mean_slope(lambda t, p: W.mv((p + t * u).tanh()), (count - 1) * s, p, s)
+
+    return torch.stack([after(i * substeps) for i in range(n)])
+
+
+PATH = Exercise(
+    id="3.9",
+    title="FLOATER's path, step by step",
+    kind="implement",
+    name="floater_path",
+    minutes=25,
+    stars=3,
+    cases=_path_cases,
+    stages=(
+        Stage("step", "a single step", 2, "print the four slopes of the first step, and where each one is taken."),
+        Stage("path", "a whole path", 1, "at what time does the second step begin, and from which point?"),
+        Stage("substeps", "smaller steps", 1, "how long is one of them, and which points are positions?"),
+    ),
+    reference=_reference_path,
+    misconceptions=(
+        Misconception(
+            _path_with(mean=lambda h, t, p, s: h(t, p)),
+            "You follow the slope at the beginning of each step: that is Euler's method. Here four slopes make one step.",
+        ),
+        Misconception(
+            _path_with(mean=lambda h, t, p, s: h(t + s / 2, p + s / 2 * h(t, p))),
+            "You go by one slope in the middle of the step. It is a method of second order; the one asked for weighs four.",
+        ),
+        Misconception(
+            _path_with(mean=_equal_weights),
+            "Your four slopes count the same. Look at their weights: what do they sum to, and which are the larger ones?",
+        ),
+        Misconception(
+            _path_with(mean=_all_from_first),
+            "Your third slope is the second one again. It is taken at another point: which slope leads there?",
+        ),
+        Misconception(
+            _path_with(mean=_half_at_the_end),
+            "Your fourth slope is taken half a step away. It belongs to the *end* of the step, in time and in place.",
+        ),
+        Misconception(
+            _path_with(mean=_inner_points_without_s),
+            "The points at which you ask for the slopes do not depend on the length of the step. A slope says how far the "
+            "path goes in one unit of time: how much time has passed there?",
+        ),
+        Misconception(
+            _path_with(mean=lambda h, t, p, s: _mean_slope(lambda _, q: h(t, q), t, p, s)),
+            "All four slopes of a step have the time of its beginning. The path's direction changes with time, too: what "
+            "time is it in the middle of a step, and at its end?",
+        ),
+        Misconception(
+            _path_with(time=lambda i, k, delta, s: 0.0),
+            "Every step of yours begins at time 0. The first is right, and then the clock stands still.",
+        ),
+        Misconception(
+            _path_with(time=lambda i, k, delta, s: i),
+            "You hand over the *number* of the position as the time. How much time passes between two positions?",
+        ),
+        Misconception(
+            _path_with(time=lambda i, k, delta, s: i * delta),
+            "The smaller steps between two positions all begin at the same time: only the first of them does.",
+        ),
+        Misconception(
+            _path_with(step=lambda delta, substeps: delta),
+            "Your smaller steps are as long as the way between two positions, so the path runs ahead of itself.",
+        ),
+        Misconception(
+            _path_with(steps=lambda substeps: 1, step=lambda delta, substeps: delta),
+            "`substeps` makes no difference in your table: you always go from one position to the next in one step.",
+        ),
+        Misconception(
+            _path_with(go=lambda s: 1.0),
+            "You add the mean slope itself. A slope is a way per time: how much of it is gone in a step of length s?",
+        ),
+        Misconception(
+            _path_with(more=1, rows=lambda points, substeps, n: points[substeps::substeps]),
+            "Your first row is already one position on. At position 0 the path is where it starts.",
+        ),
+        Misconception(
+            _path_with(rows=lambda points, substeps, n: points),
+            "Your table has a row for each small step. Only the points that are positions belong to it.",
+        ),
+        Misconception(
+            _path_with(more=1),
+            "Your table has one row too many: `n` positions, the first of which needs no step.",
+        ),
+        Misconception(
+            _each_from_start,
+            "You begin anew at `start` for each position and go there in ever longer steps. A path goes on from where it is.",
+        ),
+        Misconception(
+            _one_tensor,
+            "All your rows are the last position: one and the same tensor was changed in place and put into the table again "
+            "and again.",
+        ),
+    ),
+    alternatives=(_path_with(), _recursive_path),
+    hints=(
+        "Do one step by hand first, with n = 2 and substeps = 1. Which of its four slopes needs which other one?",
+        "Two loops: over the positions, and over the small steps between two of them. What changes in the inner one besides p?",
+        "Try an equation whose solution you know, such as a slope that is t alone. What should stand in row 3?",
+    ),
+    success="Right. Each position had to wait for the one before it: a table is looked up, a path has to be walked. It is the "
+    "price of the three ticks in the lecture's last row.",
+)
+
+
+EXERCISES = (SINUSOIDS, CLOCKS, ROTARY, BUCKETS, REPAIR_CLIP, SLOPES, WHY_LONGER, TABLE_SIZES, PATH)

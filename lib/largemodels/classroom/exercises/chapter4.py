@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from ... import blocks
 from ...attention import MultiHeadAttention
-from ...batching import IGNORE
 from ...generation import beam_search, greedy
-from ...training import cross_entropy
+from ...losses import IGNORE, cross_entropy
 from ..exercise import Case, Exercise, Misconception, Stage
 
 
@@ -37,6 +36,8 @@ def _shift_cases(seed: int) -> Iterator[Case]:
     yield Case("one length", (_labels(generator, [4 + seed % 3] * 2), _BOS, _PAD))
     yield Case("padding", (_labels(generator, [6, 3, 5]), _BOS, _PAD))
     yield Case("padding", (_labels(generator, [2, 7]), 40, 31))
+    yield Case("padding", (_labels(generator, [0]), 50, 33))  # a sentence of no word: EOS alone
+    yield Case("one length", (_labels(generator, [3, 3, 3, 3]), 35, 34))  # as many sentences as places
 
 
 def _shift_with(
@@ -57,6 +58,14 @@ def _shift_in_place(labels, bos, pad):
     labels[:, 1:] = labels[:, :-1].clone()
     labels[:, 0] = bos
     return labels.masked_fill_(labels == IGNORE, pad)
+
+
+def _shift_last_word(labels, bos, pad):
+    rows = []
+    for row in labels.tolist():
+        words = [token for token in row if token != IGNORE]
+        rows.append(([bos, *words[:-1]] + [pad] * len(row))[: len(row)])
+    return torch.tensor(rows)
 
 
 def _loop_shift(labels, bos, pad):
@@ -110,6 +119,11 @@ SHIFT = Exercise(
             "it reads too early.",
         ),
         Misconception(
+            _shift_last_word,
+            "You cut off the last *word* of each sentence, where the last *column* has to go: a short sentence keeps its EOS, "
+            "and what follows it is padding.",
+        ),
+        Misconception(
             _shift_with(fill=lambda tokens, bos, pad: tokens),
             "There is a −100 left in your result. It means *no label here*; as a token to read it has no embedding.",
         ),
@@ -130,8 +144,8 @@ SHIFT = Exercise(
     hints=(
         "Write the labels of a sentence of three words on paper, *w₁ w₂ w₃ EOS*, and under each what the decoder has read "
         "last when it predicts it.",
-        "The result is as long as the labels: something new comes first, and the last column goes. `torch.cat` joins "
-        "columns, `masked_fill` takes care of −100.",
+        "The result is as long as the labels. Which of them is read by nobody, and what is read before any of them? And what would "
+        "a decoder make of −100?",
     ),
     success="Right. This one column makes all positions of a sentence trainable at the same time.",
 )
@@ -140,18 +154,27 @@ SHIFT = Exercise(
 # -------------------------------------------------------------------------------- 4.2 and 4.3 the loss of a translation
 
 
-def _loss_cases(seed: int, *more: float) -> Iterator[Case]:
+def _loss_cases(seed: int, *, smooth: bool = False) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    stages = [("full", [5, 5]), ("padded", [6, 2, 4]), ("padded", [3, 7])]
-    for stage, lengths in stages:
-        labels = _labels(generator, [n - 1 for n in lengths])
-        labels = torch.where(labels == _EOS, 6, labels % 9)
-        labels = torch.where(torch.arange(labels.shape[1]) < torch.tensor(lengths)[:, None], labels, IGNORE)
-        yield Case(stage, (2 * _randn(generator, *labels.shape, 9), labels, *more))
+    # labels of each sentence, and the size of the vocabulary; then as many sentences as labels as tokens, and one label
+    for stage, lengths, vocabulary in (
+        ("full", [5, 5], 9),
+        ("full", [4, 4, 4, 4], 4),
+        ("full", [1], 7),
+        ("padded", [6, 2, 4], 9),
+        ("padded", [3, 7], 8),
+    ):
+        labels = torch.randint(vocabulary, (len(lengths), max(lengths)), generator=generator)
+        labels[0, 0] = 0  # an ordinary token, also where a label is missing
+        if len(lengths) > 1:
+            labels[1, 0] = vocabulary - 1
+        labels[torch.arange(labels.shape[1]) >= torch.tensor(lengths)[:, None]] = IGNORE
+        more = (round(0.12 + 0.3 * float(torch.rand((), generator=generator)), 2),) if smooth else ()
+        yield Case(stage, (2 * _randn(generator, *labels.shape, vocabulary), labels, *more))
 
 
 def _smooth_cases(seed: int) -> Iterator[Case]:
-    yield from _loss_cases(seed, 0.1 + 0.05 * (seed % 3))
+    yield from _loss_cases(seed, smooth=True)
 
 
 def _reference_loss(logits, labels, epsilon=0.0):
@@ -209,7 +232,12 @@ LOSS = Exercise(
         Stage("padded", "with padding", 2, "by how many labels do you divide?"),
     ),
     reference=_reference_loss,
+    ready_made=(),  # PyTorch's own takes a line and a half here, which is the half that matters
     misconceptions=(
+        Misconception(
+            lambda logits, labels: F.cross_entropy(logits.mT, labels.clamp(min=0), ignore_index=0),
+            "You leave out the labels that are token 0. It is a token like any other here: a place without a label holds −100.",
+        ),
         Misconception(
             _loss_with(mean=lambda losses, labels: (losses * (labels != IGNORE)).mean()),
             "You left the padding out of the sum and still divide by *all* positions. The more padding, the smaller your "
@@ -308,7 +336,15 @@ SMOOTHING = Exercise(
         Stage("padded", "with padding", 1, "padding counts neither in the sum nor in the number."),
     ),
     reference=_reference_loss,
+    ready_made=(),
     misconceptions=(
+        *(
+            Misconception(
+                lambda logits, labels, epsilon, typed=typed: F.cross_entropy(logits.mT, labels, label_smoothing=typed),
+                "Your ε is 0.1, or another number that you typed, whatever is asked for. It is an argument.",
+            )
+            for typed in (0.1, 0.2, 0.05)
+        ),
         Misconception(
             _smooth_with(
                 on_label=lambda epsilon, size: 1 - epsilon, elsewhere=lambda epsilon, size: epsilon / (size - 1)
@@ -358,9 +394,9 @@ SMOOTHING = Exercise(
     ),
     hints=(
         "With V = 4 and ε = 0.2 the label is asked for with probability 0.85 and each other token with 0.05.",
-        "The loss of a position is $-\\sum_v q_v \\log p_v$ with the probabilities q that are asked for.",
+        "Two sums are enough: one over the labels alone, one over the whole vocabulary. With which weights?",
     ),
-    success="Right. A model that is asked for 0.9 has no reason to push a logit to infinity.",
+    success="Right. A model that is asked for less than 1 has no reason to push a logit to infinity.",
 )
 
 
@@ -372,6 +408,8 @@ def _norm_cases(seed: int) -> Iterator[Case]:
     d = 5 + seed % 3
     plain = (torch.ones(d), torch.zeros(d))
     yield Case("normalise", (3 * _randn(generator, 2, 4, d) + 2, *plain, 1e-5))
+    yield Case("normalise", (3 * _randn(generator, 1, 1, 4) + 2, torch.ones(4), torch.zeros(4), 1e-5))
+    yield Case("normalise", (3 * _randn(generator, 3, 3, 3) + 2, torch.ones(3), torch.zeros(3), 1e-5))
     yield Case("gain and bias", (_randn(generator, 2, 3, d) - 1, _randn(generator, d), _randn(generator, d), 1e-5))
     x = _randn(generator, 3, 2, d)
     x[1, 0] = x[1, 0, 0]  # a position whose numbers are all the same
@@ -418,7 +456,17 @@ LAYER_NORM = Exercise(
         Stage("epsilon", "ε", 1, "what happens to a position whose numbers are all the same?"),
     ),
     reference=lambda x, gamma, beta, eps: F.layer_norm(x, gamma.shape, gamma, beta, eps),
-    ready_made=("largemodels.blocks.LayerNorm", "torch.nn.LayerNorm", "torch.nn.functional.layer_norm"),
+    ready_made=(
+        "largemodels.blocks.LayerNorm",
+        "largemodels.blocks.RMSNorm",
+        *(f"torch.nn.{name}" for name in ("LayerNorm", "GroupNorm", "RMSNorm", "InstanceNorm1d", "BatchNorm1d")),
+        *(
+            f"{module}.{name}"
+            for name in ("layer_norm", "group_norm", "rms_norm", "instance_norm", "batch_norm")
+            for module in ("torch.nn.functional", "torch")
+        ),
+        *("torch.native_layer_norm", "torch.native_group_norm", "torch.native_batch_norm"),
+    ),
     misconceptions=(
         Misconception(
             _norm_with(variance=lambda x: x.var(-1, keepdim=True)),
@@ -509,11 +557,15 @@ def _block_cases(seed: int) -> Iterator[Case]:
     d = 6 + 2 * (seed % 2)
     for stage, target, source, lengths in (
         ("one word", 1, 3, (3, 3)),
+        ("one word", 1, 1, (1,)),
         ("causal", 4, 4, (4, 4)),
+        ("causal", 3, 2, (2, 2, 2)),
         ("padding", 5, 4, (4, 2)),
+        ("padding", 1, 3, (2,)),
     ):
         mask = torch.arange(source) < torch.tensor(lengths)[:, None, None]  # (batch, 1, source)
-        x, memory = _randn(generator, 2, target, d), 2 * _randn(generator, 2, source, d) + 1
+        x = _randn(generator, len(lengths), target, d)
+        memory = 2 * _randn(generator, len(lengths), source, d) + 1
         yield Case(stage, (x, memory, mask, _block_weights(generator, d, 3 * d)))
 
 
@@ -617,6 +669,11 @@ DECODER_BLOCK = Exercise(
         Stage("padding", "a padded source", 1, "`memory_mask` is True where the source has a word."),
     ),
     reference=_reference_block,
+    ready_made=(
+        "largemodels.blocks.Block",
+        "torch.nn.TransformerDecoderLayer",
+        "torch.nn.TransformerEncoderLayer",
+    ),
     misconceptions=(
         Misconception(
             _block_with(before=lambda x: x, after=_normed),
@@ -670,6 +727,11 @@ DECODER_BLOCK = Exercise(
         Misconception(
             _block_with(context_mask=lambda mask, n: mask & (torch.ones(n, mask.shape[-1]).tril() == 1)),
             "Your cross-attention has a causal mask. The source is known from the start: every word may be read at once.",
+        ),
+        Misconception(
+            _block_with(context_mask=lambda mask, n: ~mask),
+            "Your `memory_mask` is turned round: the decoder reads the source's padding and none of its words, or nothing at "
+            "all, hence NaN. True means *may attend*.",
         ),
         Misconception(
             _block_with(context_mask=lambda mask, n: None),
@@ -748,14 +810,26 @@ def _greedy_cases(seed: int) -> Iterator[Case]:
     """Texts that end, and one that does not; in each the whole history matters."""
     generator = torch.Generator().manual_seed(seed)
     right, forgetful = _greedy_with(), _greedy_with(read=lambda tokens: tokens[-1:])
-    for stage, ends in (("ends", True), ("ends", True), ("limit", False)):
+    for stage, bos, eos, limit, vocabulary in (
+        ("ends", 1, 2, 8, 9),
+        ("ends", 0, 3, 9, 8),
+        ("ends", 4, 0, 7, 7),
+        ("limit", 1, 2, 8, 9),
+        ("limit", 3, 5, 6, 10),
+    ):
         for _ in range(10_000):
-            w, eos, limit = _tiny_weights(generator, 9, 1.0), 2, 8
-            found = right(w, 1, eos, limit)
-            fits = (found[-1] == eos and 4 <= len(found) < limit) if ends else eos not in found
-            if fits and len(set(found)) > 3 and found[:4] != forgetful(w, 1, eos, limit)[:4]:
+            w = _tiny_weights(generator, vocabulary, 1.0)
+            found = right(w, bos, eos, limit)
+            fits = (found[-1] == eos and 4 <= len(found) < limit) if stage == "ends" else eos not in found
+            if fits and len(set(found)) > 3 and found[:4] != forgetful(w, bos, eos, limit)[:4]:
                 break
-        yield Case(stage, (w, 1, eos, limit))
+        yield Case(stage, (w, bos, eos, limit))
+    for stage, at_once in (("ends", True), ("limit", False)):  # EOS before any word; room for a single token
+        for _ in range(10_000):
+            w = _tiny_weights(generator, 6, 1.0)
+            if (right(w, 1, 2, 5)[0] == 2) == at_once:
+                break
+        yield Case(stage, (w, 1, 2, 5 if at_once else 1))
 
 
 def _reference_greedy(w, bos, eos, limit):
@@ -871,15 +945,22 @@ def _best_of_each_beam(families, beams):
 
 
 def _beam_cases(seed: int) -> Iterator[Case]:
-    """Models for which greedy finds something worse."""
+    """Models for which a single beam, or one more than asked for, finds something else."""
     generator = torch.Generator().manual_seed(seed)
-    for stage, beams, steps in (("two steps", 2, 2), ("more steps", 3, 4), ("more steps", 4, 5)):
+    for stage, bos, beams, steps, vocabulary in (
+        ("two steps", 1, 2, 2, 7),
+        ("two steps", 0, 3, 2, 5),
+        ("more steps", 1, 3, 4, 7),
+        ("more steps", 2, 4, 5, 6),
+        ("more steps", 3, 1, 3, 8),
+    ):
         for _ in range(1_000):
-            w = _tiny_weights(generator, 7, 0.8)
-            best, wide = (_tensor_beam(w, 1, n, steps)[0][0].tolist() for n in (1, beams))
-            if best != wide:
+            w = _tiny_weights(generator, vocabulary, 0.8)
+            right = _tensor_beam(w, bos, beams, steps)[0].tolist()
+            others = (_tensor_beam(w, bos, n, steps)[0][:beams].tolist() for n in (beams + 1, 1))
+            if beams == 1 or all(other != right[: len(other)] for other in others):
                 break
-        yield Case(stage, (w, 1, beams, steps))
+        yield Case(stage, (w, bos, beams, steps))
 
 
 def _reference_beam(w, bos, beams, steps):
@@ -895,6 +976,11 @@ def _tensor_beam(w, bos, beams, steps):
         scores, chosen = total.topk(min(beams, len(total)))
         texts = [[*texts[i // logs.shape[1]], i % logs.shape[1]] for i in chosen.tolist()]
     return torch.tensor(texts)[:, 1:], scores
+
+
+def _with_bos(w, bos, beams, steps):
+    texts, scores = _tensor_beam(w, bos, beams, steps)
+    return torch.cat((torch.full_like(texts[:, :1], bos), texts), dim=1), scores
 
 
 BEAM = Exercise(
@@ -950,6 +1036,14 @@ BEAM = Exercise(
             "Your texts are right; your scores are divided by their length. The plain sums are asked for.",
         ),
         Misconception(
+            lambda w, bos, beams, steps: tuple(kept[:beams] for kept in _tensor_beam(w, bos, beams + 1, steps)),
+            "You keep one beginning too many in each step, and drop it at the end: it has pushed its way to the front.",
+        ),
+        Misconception(
+            _with_bos,
+            "`bos` is part of your texts. It was given, and only new tokens are to be returned.",
+        ),
+        Misconception(
             _beam_with(end=lambda texts: texts[:1]),
             "You return the best text only. All texts that were kept in the last step are asked for.",
         ),
@@ -958,7 +1052,8 @@ BEAM = Exercise(
     hints=(
         "Keep a list of pairs (score, tokens), which begins as `[(0.0, [bos])]`. In each step make *all* continuations of "
         "*all* of them, then keep the best.",
-        "`sorted(candidates, reverse=True)[:beams]` sorts pairs by their first entry.",
+        "Python compares pairs by their first entry. When all continuations of all beginnings stand in one sorted list, which end "
+        "of it do you keep, and how much?",
     ),
     success="Right. With as many beams as there are texts it would be exhaustive search; with one it is greedy.",
 )
@@ -969,15 +1064,21 @@ BEAM = Exercise(
 
 def _cross_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    d = 5 + seed % 3
-    for stage, target, source, lengths in (
-        ("equal lengths", 4, 4, (4, 4)),
-        ("shape", 2, 5, (5, 5)),
-        ("padding", 3, 6, (6, 3)),
+    for i, (stage, target, source, lengths) in enumerate(
+        (
+            ("equal lengths", 4, 4, (4, 4)),
+            ("equal lengths", 3, 3, (3, 3, 3)),
+            ("equal lengths", 1, 1, (1,)),
+            ("shape", 2, 5, (5, 5)),
+            ("shape", 1, 3, (3,)),
+            ("padding", 3, 6, (6, 3)),
+            ("padding", 4, 4, (2,)),
+        )
     ):
+        d, batch = 5 + (seed + i) % 3, len(lengths)
         mask = torch.arange(source) < torch.tensor(lengths)[:, None, None]
         weights = [_randn(generator, d, d) * 1.5 / d**0.5 for _ in range(3)]
-        yield Case(stage, (_randn(generator, 2, target, d), _randn(generator, 2, source, d), mask, *weights))
+        yield Case(stage, (_randn(generator, batch, target, d), _randn(generator, batch, source, d), mask, *weights))
 
 
 def _cross_with(
@@ -1078,9 +1179,9 @@ REPAIR_CROSS = Exercise(
     alternatives=(_loop_cross, _cross_with()),
     hints=(
         "The decoder wants to know something. Who asks the question?",
-        "The result must have one row for each *target* word, and a query makes a row. The mask then fits as it is.",
+        "Count rows: how many has the result, and how many should it have? What decides on the number of rows in attention?",
     ),
-    success="Right. One letter, and the encoder would have asked the decoder.",
+    success="Right. With x and memory exchanged, the encoder would have asked the decoder.",
 )
 
 
@@ -1146,12 +1247,12 @@ BLOCK_SIZES = Exercise(
 )
 
 _MASK = {
-    "A": "The mask makes training faster, since masked scores need not be computed.",
+    "A": "The mask makes training faster, since the scores above the diagonal need not be computed, nor their gradients.",
     "B": "Without it gradients of later words would reach earlier ones, and the optimisation would not converge.",
-    "C": "Without it the decoder reads at each position the next word, which is the label of that position. It learns to "
-    "copy it, and in generation there is nothing to copy.",
-    "D": "Without it the attention weights would not sum to 1 over the words that exist.",
-    "E": "Without it the decoder could see the padding of shorter sentences.",
+    "C": "Without it the attention weights would not sum to 1 over the words that exist in a batch of unequal sentences.",
+    "D": "Without it each position reads the word that it is to predict, learns to copy it, and cannot generate.",
+    "E": "Without it the decoder could see the padding of shorter sentences, and would learn to predict padding after every "
+    "word.",
 }
 
 WHY_MASK = Exercise(
@@ -1165,7 +1266,7 @@ WHY_MASK = Exercise(
     stages=(
         Stage("choice", "the reason", 2, "in section 4.9 the loss fell to nearly nothing. Why is that no success?"),
     ),
-    reference="C",
+    reference="D",
     misconceptions=(
         Misconception(
             "A", "A: a mask costs a little; at best a kernel can skip what is masked. It is not why it is there."
@@ -1174,14 +1275,14 @@ WHY_MASK = Exercise(
             "B",
             "B: the loss without a mask did converge, and to less than with one. That was the problem, not the cure.",
         ),
-        Misconception("D", "D: a softmax sums to 1 with and without a mask. It only has more or fewer terms."),
+        Misconception("C", "C: a softmax sums to 1 with and without a mask. It only has more or fewer terms."),
         Misconception(
             "E",
             "E: that is the padding mask's work. A target's padding comes *after* its words, and counts in no loss.",
         ),
     ),
     hints=("Compare what the decoder can read in training and in generation, at the same position.",),
-    success="C. A model learns the easiest thing that lowers its loss; the mask takes the easy way away.",
+    success="D. A model learns the easiest thing that lowers its loss; the mask takes the easy way away.",
 )
 
 

@@ -4,9 +4,13 @@ import math
 from collections.abc import Callable, Iterator
 
 import torch
+import torch.nn.functional as F
+from torch import nn
 
 from ...blocks import RMSNorm
+from ..comparing import difference, shape_difference
 from ..exercise import Case, Exercise, Misconception, Stage
+from ..reading import fitted
 
 
 def _words(n: int, seed: int) -> list[str]:
@@ -26,23 +30,56 @@ SIZES = Exercise(
     stars=1,
     stages=(
         Stage("hidden", "how many are hidden", 1, "15 % of 512, to the nearest whole number.", lambda v: v[0]),
-        Stage("spans", "how many spans", 1, "three hidden tokens in each, on average.", lambda v: v[1]),
-        Stage("source", "the source", 1, "what stays, and what stands in the place of a span.", lambda v: v[2]),
-        Stage("target", "the target", 1, "what is hidden, what announces it, and what ends it.", lambda v: v[3]),
+        Stage(
+            "spans",
+            "how many spans",
+            1,
+            "three hidden tokens in each, on average.",
+            lambda v: v[1],
+            follows=lambda v: round(v[0] / 3),
+        ),
+        Stage(
+            "source",
+            "the source",
+            1,
+            "what stays, and what stands in the place of a span.",
+            lambda v: v[2],
+            follows=lambda v: 512 - v[0] + v[1],
+        ),
+        Stage(
+            "target",
+            "the target",
+            1,
+            "what is hidden, what announces it, and what ends it.",
+            lambda v: v[3],
+            follows=lambda v: v[0] + v[1] + 1,
+        ),
     ),
     reference=(77, 26, 461, 104),
     misconceptions=(
         Misconception((77, 26, 461, 103), "Your target has no final sentinel: one more than there are spans ends it."),
         Misconception((77, 26, 435, 104), "Your source has lost its sentinels: each span leaves one token behind."),
         Misconception((77, 26, 512, 104), "You put a sentinel in the place of each *token*. A whole span gets one."),
-        Misconception((76, 25, 461, 102), "You rounded down: 76.8 and 25.67 are nearer to 77 and 26."),
+        Misconception((76, 25, 461, 102), "You rounded 15 % of 512 down. It is nearer to the number above."),
+        Misconception((77, 25, 460, 103), "You rounded the number of spans down. It is nearer to the number above."),
+        Misconception(
+            (76.8, 25.6, 460.8, 103.4), "Tokens come in whole numbers: round each answer to the nearest one."
+        ),
         Misconception((77, 77, 512, 155), "You made a span of each hidden token. They have three on average."),
+        Misconception((77, 3, 438, 81), "Three is the mean length of a span. Asked for is how many spans there are."),
         Misconception((77, 26, 461, 77), "Your target is the hidden tokens alone. Who says which of them go where?"),
         Misconception((77, 26, 461, 512), "BART is asked for the whole text. T5's target holds what is hidden only."),
+        Misconception(
+            (77, 26, 462, 104), "Your source has one sentinel too many: only the target ends with a further one."
+        ),
+        Misconception(
+            (77, 26, 538, 104), "You added the sentinels to the whole text. What is hidden has left the source."
+        ),
+        Misconception((154, 51, 409, 206), "You hid 30 %, which is BART's rate. Here it is 15 %."),
     ),
     hints=(
-        "0.15 · 512 = 76.8, and that divided by 3 is 25.67.",
-        "Both sides have the sentinels of all spans; one of the two has one more.",
+        "Round before you go on: a span cannot hide a part of a token.",
+        "Write the source and the target of a small text beside each other, and count the sentinels on both sides.",
     ),
     success="Right. The decoder writes 104 tokens where BART's writes 512: that is where T5's pre-training is cheap.",
 )
@@ -53,9 +90,14 @@ SIZES = Exercise(
 
 def _infilling_cases(seed: int) -> Iterator[Case]:
     n = 12 + seed % 3
+    repeated = _words(4, seed + 3) * 3
     yield Case("spans", (_words(n, seed), [1, 6], [3, 2 + seed % 2]))
+    yield Case("spans", (repeated, [1, 5 + seed % 2], [2, 3]))
     yield Case("empty", (_words(n, seed + 1), [2, 5, 9], [2, 0, 1]))
     yield Case("edges", (_words(n, seed + 2), [0, 4, n], [2, 3, 0]))
+    yield Case("edges", (_words(5, seed + 4), [0], [5]))  # the whole text
+    yield Case("edges", (_words(1, seed + 5), [0, 1], [0, 0]))
+    yield Case("edges", (_words(4, seed + 6), [], []))  # nothing is hidden
 
 
 def _infill_with(
@@ -78,6 +120,19 @@ def _infill_with(
         return source + tokens[end:], target(counts, hidden)
 
     return answer
+
+
+def _infilling_in_a_text_that_shrinks(tokens, begins, lengths):
+    source = list(tokens)
+    for begin, length in zip(begins, lengths, strict=True):
+        source[begin : begin + length] = ["[MASK]"]
+    return source, list(lengths)
+
+
+def _infilling_without_an_end(tokens, begins, lengths):
+    """Looks for a span before each token, and so for none after the last one."""
+    source, counts = _token_by_token_infilling(tokens, begins, lengths)
+    return (source[:-1] if len(tokens) in begins else source), counts
 
 
 def _backwards_infilling(tokens, begins, lengths):
@@ -143,11 +198,28 @@ INFILL = Exercise(
             _infill_with(target=lambda lengths, hidden: [length for length in lengths if length]),
             "Your target leaves out the zeros: each mask of the source needs its number.",
         ),
+        Misconception(
+            _infill_with(end_of=lambda begin, length: begin + 1),
+            "Only the first word of each span is gone. The mask stands in the place of the whole span.",
+        ),
+        Misconception(
+            _infilling_in_a_text_that_shrinks,
+            "Your first span is right, and those after it stand in the wrong places: once a span has become one mask, the "
+            "text is shorter, and `begin` counts in the text as it was.",
+        ),
+        Misconception(
+            _infilling_without_an_end,
+            "The mask after the last word is missing. An empty span may begin where the text ends.",
+        ),
+        Misconception(
+            lambda *arguments: _infill_with()(*arguments)[::-1],
+            "Your two lists are in the other order: first what the model reads, then the numbers.",
+        ),
     ),
     alternatives=(_backwards_infilling, _token_by_token_infilling),
     hints=(
         "Go through the spans and keep in mind where the last one ended: between there and `begin` everything stays.",
-        "`tokens[end:begin]` is empty if begin equals end, so an empty span needs no case of its own.",
+        "A slice may be empty. Then neither an empty span nor one at an end of the text needs a case of its own.",
     ),
     success="Right. From one mask a model cannot read off how much is missing: it has to decide that, too.",
 )
@@ -162,11 +234,15 @@ def _length_cases(seed: int) -> Iterator[Case]:
     def more(first: list[int]) -> list[int]:
         return first + torch.poisson(torch.full((6,), 3.0), generator=generator).long().tolist()
 
-    a, b, c = torch.randint(2, 7, (3,), generator=generator).tolist()
-    yield Case("exact", (more([a, b, c]), a + b + c))
+    b, c = torch.randint(2, 5, (2,), generator=generator).tolist()
+    a = int(torch.randint(5, 9, (), generator=generator))  # the longest, so that no row of lengths is in order
+    yield Case("exact", (more([a, b, c, 4]), a + b + c))
     yield Case("cut", (more([b, a, c + 2]), a + b + c))
+    yield Case("cut", (more([a + b]), a))  # the first draw is too long
     yield Case("zeros", (more([0, c, 0, a, b + 3]), a + b + c))
+    yield Case("zeros", (more([a, b, 0, 0, c]), a + b))  # zeros when nothing is left
     yield Case("nothing", (more([a, b]), 0))
+    yield Case("nothing", (more([0, 0, a]), 0))
 
 
 def _lengths_with(
@@ -188,6 +264,17 @@ def _lengths_with(
         return lengths
 
     return answer
+
+
+def _while_they_fit(draws, budget):
+    """As long as the next one fits; a 0 always does."""
+    lengths = []
+    for draw in draws:
+        if sum(lengths) + draw > budget:
+            break
+        lengths.append(draw)
+    rest = budget - sum(lengths)
+    return [*lengths, rest] if rest else lengths
 
 
 def _recursive_lengths(draws, budget):
@@ -212,7 +299,7 @@ SPAN_LENGTHS = Exercise(
     stars=2,
     cases=_length_cases,
     stages=(
-        Stage("exact", "draws that fit", 1, "take draws until their sum is the budget."),
+        Stage("exact", "draws that fit", 1, "take draws in their order until their sum is the budget."),
         Stage("cut", "a last span that is too long", 1, "the sum has to be the budget exactly."),
         Stage("zeros", "draws of 0", 1, "a span of length 0 is a span."),
         Stage("nothing", "nothing to hide", 1, "with a budget of 0 there are no spans."),
@@ -243,6 +330,22 @@ SPAN_LENGTHS = Exercise(
             _lengths_with(done=lambda left: left < 0),
             "You draw one span too many: stop as soon as nothing is left of the budget.",
         ),
+        Misconception(
+            _while_they_fit,
+            "A 0 always fits, and so your list goes on with zeros when nothing is left of the budget. Stop there.",
+        ),
+        Misconception(
+            lambda draws, budget: _lengths_with()(draws, budget) or [0],
+            "With a budget of 0 you return a span of length 0. There should be none at all.",
+        ),
+        Misconception(
+            lambda draws, budget: sorted(_lengths_with()(draws, budget)),
+            "Your lengths are sorted. They stay in the order in which they were drawn.",
+        ),
+        Misconception(
+            lambda draws, budget: len(_lengths_with()(draws, budget)),
+            "You return how many spans there are. Asked for is the list of their lengths.",
+        ),
     ),
     alternatives=(_recursive_lengths, _cumulative_lengths),
     hints=(
@@ -263,9 +366,17 @@ def _span_cases(seed: int) -> Iterator[Case]:
         return [place in places for place in range(n)]
 
     n = 11 + seed % 3
+    texts = (
+        (_words(n, seed), hidden(2, 3, 7, n=n)),
+        (_words(n, seed + 1), hidden(0, 4, 5, 6, n - 1, n=n)),
+        (_words(4, seed + 2) * 2, hidden(1, 2, 6, n=8)),  # words that come twice
+        (_words(3, seed + 3), hidden(n=3)),  # nothing is hidden
+        (_words(3, seed + 4), hidden(0, 1, 2, n=3)),
+        (_words(1, seed + 5), hidden(0, n=1)),
+    )
     for stage in ("source", "target"):
-        yield Case(stage, (_words(n, seed), hidden(2, 3, 7, n=n), _SENTINELS))
-        yield Case(stage, (_words(n, seed + 1), hidden(0, 4, 5, 6, n - 1, n=n), _SENTINELS))
+        for text, places in texts:
+            yield Case(stage, (text, places, _SENTINELS))
 
 
 def _spans_with(
@@ -377,12 +488,20 @@ SPANS = Exercise(
             _whole_text_target,
             "Your target is the whole text, as BART's. T5's holds only what is hidden.",
         ),
-        Misconception(_spans_with(swapped=True), "Source and target are exchanged."),
+        Misconception(_spans_with(swapped=True), "Source and target are exchanged, and the final sentinel is missing."),
+        Misconception(
+            lambda *arguments: _spans_with()(*arguments)[::-1],
+            "Source and target are exchanged: first what the encoder reads, then what the decoder writes.",
+        ),
+        Misconception(
+            lambda tokens, hidden, sentinels: _spans_with()(tokens, [not one for one in hidden], sentinels),
+            "You hide what should stay: where `hidden` is True the token vanishes from the source.",
+        ),
     ),
     alternatives=(_grouped_spans, _spans_by_their_edges),
     hints=(
         "A span begins at a hidden token whose predecessor is not hidden, or that has none.",
-        "Count the spans as you go; the number is the index of the sentinel, also of the last one.",
+        "Count the spans as you go: the count says which sentinel is next.",
     ),
     success="Right. Source and target share out the text between them: put together, nothing is lost.",
 )
@@ -394,9 +513,14 @@ SPANS = Exercise(
 def _norm_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
     x, weight = torch.randn(2, 3, 7, generator=generator), torch.rand(7, generator=generator) + 0.5
+    short = torch.randn(1, 1, 4, generator=generator)
+    eps = 0.05 + 0.1 * torch.rand((), generator=generator).item()
+    silent = 0.1 * x
+    silent[1, 0] = 0  # without ε this position would be 0/0
     yield Case("scale", (2 * x - 1, torch.ones(7), 1e-6))
     yield Case("weight", (x + 1, weight, 1e-6))
-    yield Case("eps", (0.1 * x, weight, 0.1))
+    yield Case("weight", (short, weight[:4], 1e-6))
+    yield Case("eps", (silent, weight, eps))
 
 
 def _norm_with(
@@ -464,6 +588,30 @@ RMS = Exercise(
             _norm_with(size=lambda x, eps: (x.square().mean() + eps).sqrt()),
             "You take one mean for all numbers: one text would change another. Each position has its own.",
         ),
+        Misconception(
+            _norm_with(size=lambda x, eps: (x.square().mean((1, 2), keepdim=True) + eps).sqrt()),
+            "You take one mean for each text. Each position is normalised by itself, over its d numbers.",
+        ),
+        Misconception(
+            _norm_with(size=lambda x, eps: (x.square().mean(0, keepdim=True) + eps).sqrt()),
+            "You take the mean over the texts of the batch: one text would change another. Each position has its own.",
+        ),
+        Misconception(
+            _norm_with(size=lambda x, eps: x.abs().mean(-1, keepdim=True) + eps),
+            "You divide by the mean of |x|. RMS is the root of the mean *square*.",
+        ),
+        Misconception(
+            _norm_with(size=lambda x, eps: x.square().mean(-1, keepdim=True).sqrt()),
+            "ε plays no part in your answer. A position whose numbers are all 0 would be 0/0.",
+        ),
+        Misconception(
+            _norm_with(size=lambda x, eps: (x.square().mean(-1, keepdim=True) + 1e-6).sqrt()),
+            "Your ε looks typed in. Take the one that your function is given.",
+        ),
+        Misconception(
+            _norm_with(size=lambda x, eps: (x.square().mean(-1, keepdim=True) + eps**2).sqrt()),
+            "You square ε. It is added to the mean square as it is.",
+        ),
         Misconception(_norm_with(gain=lambda x, weight: x), "γ plays no part in your answer."),
         Misconception(
             _norm_with(gain=lambda x, weight: x + weight),
@@ -474,7 +622,10 @@ RMS = Exercise(
         lambda x, weight, eps: weight * x * torch.rsqrt(x.pow(2).mean(dim=-1, keepdim=True) + eps),
         lambda x, weight, eps: x * weight / (x.norm(dim=-1, keepdim=True) ** 2 / x.shape[-1] + eps) ** 0.5,
     ),
-    hints=("`x.square().mean(dim=-1, keepdim=True)` is one number for each position.", "ε is added before the root."),
+    hints=(
+        "One number for each position divides its d numbers. Of what is it a mean, and over which axis?",
+        "ε stands beside the number that it is to keep away from 0.",
+    ),
     success="Right. Half of LayerNorm, and in section 5.9 you cannot tell the two apart by their losses.",
 )
 
@@ -484,9 +635,15 @@ RMS = Exercise(
 
 def _score_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    query, key, value = (torch.randn(2, 3, n, 5, generator=generator) for n in (4, 6, 6))
-    yield Case("no bias", (query, key, value, torch.zeros(3, 4, 6)))
-    yield Case("bias", (query, key, value, torch.randn(3, 4, 6, generator=generator)))
+
+    def case(stage: str, batch: int, heads: int, queries: int, keys: int, d: int, scale: float = 1.0) -> Case:
+        query, key, value = (torch.randn(batch, heads, n, d, generator=generator) for n in (queries, keys, keys))
+        return Case(stage, (query, key, value, scale * torch.randn(heads, queries, keys, generator=generator)))
+
+    yield case("no bias", 2, 3, 4, 6, 5, scale=0.0)
+    yield case("bias", 2, 3, 4, 6, 5)
+    yield case("bias", 1, 2, 5, 5, 3)
+    yield case("bias", 2, 1, 1, 4, 2)  # one query, as when a text is written
 
 
 def _t5_attention_with(
@@ -571,25 +728,29 @@ T5_ATTENTION = Exercise(
 def _shift_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
     labels = torch.randint(10, 100, (3, 6), generator=generator)
-    padded = labels.clone()
-    padded[0, 4:] = padded[2, 2:] = -100
     yield Case("T5", (labels, "t5"))
     yield Case("BART", (labels, "bart"))
-    yield Case("padding", (padded, "t5"))
-    yield Case("padding", (padded, "bart"))
+    for family, end in (("t5", 1), ("bart", 2)):
+        padded = labels.clone()
+        for row, length in enumerate((4, 6, 2)):
+            padded[row, length - 1] = end  # a target ends with its </s>, and then comes the padding
+            padded[row, length:] = -100
+        yield Case("padding", (padded, family))
+        yield Case("padding", (padded[2:, :4], family))
+        yield Case("padding", (padded[:, :1], family))
 
 
 def _shift_with(
     *,
     start: Callable = lambda pad, bos, eos, family: pad if family == "t5" else eos,
     shift: Callable = lambda labels, start: torch.cat((torch.full_like(labels[:, :1], start), labels[:, :-1]), dim=1),
-    fill: Callable = lambda inputs, pad: inputs.masked_fill(inputs == -100, pad),
+    fill: Callable = lambda inputs, pad, family: inputs.masked_fill(inputs == -100, pad),
 ) -> Callable:
     """The decoder's input with its first token, its shift or its padding replaced."""
 
     def answer(labels, family):
         pad, bos, eos = (0, None, 1) if family == "t5" else (1, 0, 2)
-        return fill(shift(labels, start(pad, bos, eos, family)), pad)
+        return fill(shift(labels, start(pad, bos, eos, family)), pad, family)
 
     return answer
 
@@ -616,7 +777,7 @@ DECODER_INPUT = Exercise(
     stars=2,
     cases=_shift_cases,
     stages=(
-        Stage("T5", "T5", 1, "T5 has no token that begins a text; which one stands there instead?"),
+        Stage("T5", "T5", 1, "which token stands first, and where does each label go?"),
         Stage("BART", "BART", 1, "every official BART begins its target with one and the same token: which?"),
         Stage("padding", "padding", 1, "−100 is no token: an embedding has no row for it."),
     ),
@@ -626,6 +787,14 @@ DECODER_INPUT = Exercise(
             _shift_with(start=lambda pad, bos, eos, family: pad if family == "t5" else bos),
             "You begin BART's target with <s>, as its name suggests. The official models begin it with </s>, as section 5.1 "
             "says; begun otherwise they write worse.",
+        ),
+        Misconception(
+            lambda labels, family: _shift_with()(labels, "t5"),
+            "You treat both families alike. In BART's vocabulary 0 is <s>, and its padding and its first token are others.",
+        ),
+        Misconception(
+            lambda labels, family: _shift_with()(labels, "bart"),
+            "You treat both families alike. In T5's vocabulary 1 is </s>, and its padding and its first token are others.",
         ),
         Misconception(
             _shift_with(start=lambda pad, bos, eos, family: eos),
@@ -652,18 +821,40 @@ DECODER_INPUT = Exercise(
             "You shifted to the left: the decoder would read the token after the one that it is to predict.",
         ),
         Misconception(
+            _shift_with(
+                shift=lambda labels, start: torch.cat(
+                    (torch.full_like(labels[:, :1], start), labels.roll(-1, dims=1)[:, 1:]), dim=1
+                )
+            ),
+            "You shifted to the left: the decoder would read the token after the one that it is to predict.",
+        ),
+        Misconception(
+            _shift_with(shift=lambda labels, start: labels.roll(1, dims=1)),
+            "The last label has come round to the first place. There belongs the family's own token.",
+        ),
+        Misconception(
+            _shift_with(fill=lambda inputs, pad, family: inputs.masked_fill(inputs == -100, 0)),
+            "BART's padding is not 0: in its vocabulary that is <s>.",
+        ),
+        Misconception(
+            _shift_with(
+                fill=lambda inputs, pad, family: inputs.masked_fill(inputs == -100, {"t5": 1, "bart": 2}[family])
+            ),
+            "You put </s> in the place of −100. Asked for is the family's padding.",
+        ),
+        Misconception(
             _shift_with(shift=lambda labels, start: torch.cat((torch.full_like(labels[:, :1], start), labels), dim=1)),
             "Your input is one token longer than the labels: the last label is predicted, and read by nobody.",
         ),
         Misconception(
-            _shift_with(fill=lambda inputs, pad: inputs),
+            _shift_with(fill=lambda inputs, pad, family: inputs),
             "The −100 are still there. They say *do not count this* to the loss; the decoder has to read a real token.",
         ),
     ),
     alternatives=(_rolled_shift, _shift_row_by_row),
     hints=(
-        "One column with the first token, then all labels but the last: `torch.cat(…, dim=1)`.",
-        "`masked_fill(inputs == -100, pad)`, with the pad of the family.",
+        "Which token does the decoder read when it predicts the first label? And which label does nothing read?",
+        "`torch.cat` puts columns beside each other; `masked_fill` replaces what a condition finds.",
     ),
     success="Right. A wrong first token raises no error; it is the commonest reason why a fine model writes badly.",
 )
@@ -672,11 +863,12 @@ DECODER_INPUT = Exercise(
 # ------------------------------------------------------------------------------------------------------- 5.8 which one
 
 _WHICH = {
-    "A": "Token masking: the model sees where a token is missing and does not know which.",
-    "B": "Token deletion: the model has to find out where tokens are missing, but never more than one at a place.",
-    "C": "Text infilling: the model sees where something is missing; what, and how many tokens, it has to find out.",
-    "D": "Document rotation: the model has to find out how many tokens stand before the beginning.",
-    "E": "Sentence permutation: the model has to find out how many tokens each sentence has lost.",
+    "A": "Token masking: a mask may stand for one token or for several, and the model has to find out for how many.",
+    "B": "Token deletion: the source shows at which places tokens are missing, and the model has to find out how many.",
+    "C": "Document rotation: the model has to find out how many tokens have been cut off at the beginning of the text, and "
+    "lost.",
+    "D": "Text infilling: a mask may stand for several tokens, for one or for none.",
+    "E": "Sentence permutation: the sentences stand in their order, and the words within each of them are shuffled.",
 }
 
 WHICH = Exercise(
@@ -688,20 +880,214 @@ WHICH = Exercise(
     stars=1,
     options=_WHICH,
     stages=(
-        Stage("choice", "the corruption", 2, "read the targets of section 5.2 once more, and what each source shows."),
+        Stage("choice", "the corruption", 2, "read the examples of section 5.2 once more: what does each source show?"),
     ),
-    reference="C",
+    reference="D",
     misconceptions=(
-        Misconception("A", "A is true of masking, but there each mask stands for exactly one token: nothing to count."),
+        Misconception("A", "A: each mask stands for exactly one token. Which one is the question, and never how many."),
         Misconception(
-            "B", "B: tokens are deleted independently of each other, so that two neighbours may both be gone."
+            "B", "B: where tokens are missing is just what the source does not show. Nothing is left in their places."
         ),
-        Misconception("D", "D: rotation loses nothing. To be found is the one place where the text begins."),
-        Misconception("E", "E: permutation loses nothing either; the sentences only change places."),
+        Misconception(
+            "C", "C: rotation loses nothing. What stood before the new beginning has moved to the end of the text."
+        ),
+        Misconception("E", "E: it is the other way round. The sentences change places, and each stays as it was."),
     ),
-    hints=("In which of the lecture's five examples is the target a row of numbers of tokens?",),
-    success="C. It is also the corruption that the authors kept, together with sentence permutation.",
+    hints=(
+        "Count the tokens of each source of section 5.2 and compare with the text: where could something be lost?",
+        "Which source leaves a trace of what is gone, and which of the traces are all alike?",
+    ),
+    success="D. It is also the corruption that the authors kept, together with sentence permutation.",
 )
 
 
-EXERCISES = (SIZES, INFILL, SPAN_LENGTHS, SPANS, RMS, T5_ATTENTION, DECODER_INPUT, WHICH)
+# ------------------------------------------------------------------------------------------------ 5.9 text to text
+
+IGNORE = -100
+Examples = list[tuple[str, list[str], list[str]]]
+
+
+def _task_cases(seed: int) -> Iterator[Case]:
+    words = _words(12, seed)
+    numbers = (torch.randperm(40, generator=torch.Generator().manual_seed(seed)) + 10).tolist()
+    tasks = ("reverse", "count", "translate")
+    text = dict(zip((*tasks, ":", *words), numbers, strict=False))
+    t5, other = {"<pad>": 0, "</s>": 1, **text}, {"<pad>": 5, "</s>": 3 + seed % 2, **text}
+    a, b, c = words[:4], words[4:9], words[9:]
+    even = [("reverse", a[:3], a[2::-1]), ("reverse", c, c[::-1])]
+    mixed = [
+        ("reverse", b, b[::-1]),
+        ("count", a, [words[0]]),
+        ("translate", c, [words[5], words[6], words[7], words[1]]),
+    ]
+    for stage in ("source", "labels", "decoder"):
+        yield Case(stage, (even, t5))
+        yield Case(stage, (mixed, other))
+        yield Case(stage, ([("count", c[:2], [words[3]])], t5))
+        yield Case(stage, ([mixed[1], ("translate", [words[2]], []), mixed[0]], t5))
+
+
+def _filled(rows: list[list[int]], value: int) -> torch.Tensor:
+    longest = max(map(len, rows))
+    return torch.tensor([row + [value] * (longest - len(row)) for row in rows])
+
+
+def _task_with(
+    *,
+    read: Callable = lambda task, words, ids: [ids[task], ids[":"], *(ids[word] for word in words), ids["</s>"]],
+    write: Callable = lambda source, answer, ids: [*answer, ids["</s>"]],
+    ignore: Callable = lambda ids: IGNORE,
+    shift: Callable = lambda labels, ids: F.pad(labels[:, :-1], (1, 0), value=ids["<pad>"]),
+    pad: Callable = lambda inputs, ids: inputs.masked_fill(inputs == IGNORE, ids["<pad>"]),
+    fill: Callable = _filled,
+) -> Callable:
+    """The three tensors written out, with one of their parts replaced."""
+
+    def answer(examples, ids):
+        sources = [read(task, words, ids) for task, words, _ in examples]
+        targets = [
+            write(source, [ids[word] for word in words], ids)
+            for source, (_, _, words) in zip(sources, examples, strict=True)
+        ]
+        labels = _filled(targets, IGNORE)
+        inputs = pad(shift(labels, ids), ids)
+        return fill(sources, ids["<pad>"]), inputs, labels.masked_fill(labels == IGNORE, ignore(ids))
+
+    return answer
+
+
+def _rows_by_hand(examples, ids):
+    """Row by row into tensors that were filled before; after a shorter answer the decoder reads padding at once."""
+    wide, long = max(len(words) for _, words, _ in examples) + 3, max(len(words) for _, _, words in examples) + 1
+    source, inputs = (torch.full((len(examples), n), ids["<pad>"]) for n in (wide, long))
+    labels = torch.full_like(inputs, IGNORE)
+    for row, (task, words, answer) in enumerate(examples):
+        read = [task, ":", *words, "</s>"]
+        source[row, : len(read)] = torch.tensor([ids[word] for word in read])
+        for place, word in enumerate([*answer, "</s>"]):
+            labels[row, place] = ids[word]
+            if place < len(answer):
+                inputs[row, place + 1] = ids[word]
+    return source, inputs, labels
+
+
+def _padded_sequences(examples, ids):
+    def batch(texts, value):
+        return nn.utils.rnn.pad_sequence(
+            [torch.tensor([ids[word] for word in text]) for text in texts], batch_first=True, padding_value=value
+        )
+
+    source = batch([f"{task} : {' '.join(words)} </s>".split() for task, words, _ in examples], ids["<pad>"])
+    labels = batch([[*answer, "</s>"] for *_, answer in examples], IGNORE)
+    inputs = batch([["<pad>", *answer] for *_, answer in examples], ids["<pad>"])
+    return source, inputs, labels
+
+
+def _where_it_counts(seen: tuple, expected: tuple) -> str | None:
+    """The decoder's input where the label is one; elsewhere any token will do, but it has to be one."""
+    (seen, _), (expected, labels) = fitted(seen, expected), expected
+    if wrong_shape := shape_difference(seen, expected):
+        return wrong_shape
+    free = (labels == IGNORE) & (seen >= 0)
+    return difference(seen.masked_fill(free, 0), expected.masked_fill(labels == IGNORE, 0))
+
+
+TEXT_TO_TEXT = Exercise(
+    id="5.9",
+    title="One batch for all tasks",
+    kind="implement",
+    name="text_to_text",
+    minutes=20,
+    stars=2,
+    cases=_task_cases,
+    stages=(
+        Stage(
+            "source", "the source", 1, "print a row of it in words: what is said first, and what last?", lambda v: v[0]
+        ),
+        Stage("labels", "the labels", 1, "what is to be written, its end, and then nothing.", lambda v: v[2]),
+        Stage(
+            "decoder",
+            "what the decoder reads",
+            2,
+            "put its row above the labels: over each label stands what was written before it.",
+            lambda v: (v[1], v[2]),
+            _where_it_counts,
+        ),
+    ),
+    reference=_task_with(),
+    misconceptions=(
+        Misconception(
+            _task_with(read=lambda task, words, ids: [*(ids[word] for word in words), ids["</s>"]]),
+            "Your source does not say what is to be done: without its prefix a sentence to be reversed looks like one to be "
+            "counted.",
+        ),
+        Misconception(
+            _task_with(read=lambda task, words, ids: [ids[task], *(ids[word] for word in words), ids["</s>"]]),
+            "The colon between the task and the words is missing in your source. It is a token, too.",
+        ),
+        Misconception(
+            _task_with(read=lambda task, words, ids: [ids[task], ids[":"], *(ids[word] for word in words)]),
+            "Your source has no end: what does T5 put behind every text, also behind those that it reads?",
+        ),
+        Misconception(
+            _task_with(fill=lambda rows, value: _filled([row[::-1] for row in rows], value).flip(1)),
+            "Your source is padded at the front. The texts begin in the first column.",
+        ),
+        Misconception(
+            _task_with(fill=lambda rows, value: _filled(rows, IGNORE)),
+            "There is −100 in your source. It is a sign for the loss; a model can only read tokens.",
+        ),
+        Misconception(
+            _task_with(write=lambda source, answer, ids: answer + [ids["</s>"]] * (not answer)),
+            "Your labels do not end. Nothing tells the model to stop after the answer.",
+        ),
+        Misconception(
+            _task_with(write=lambda source, answer, ids: [*source[:2], *answer, ids["</s>"]]),
+            "Your labels begin with the prefix. The model reads it; it has to write the answer only.",
+        ),
+        Misconception(
+            _task_with(write=lambda source, answer, ids: [ids["<pad>"], *answer, ids["</s>"]]),
+            "Your labels begin with `<pad>`. The decoder begins by *reading* it; nobody has to write it.",
+        ),
+        Misconception(
+            _task_with(ignore=lambda ids: ids["<pad>"]),
+            "Your labels are `<pad>` behind a shorter answer, so the loss asks for padding. Which number does it leave out?",
+        ),
+        Misconception(
+            _task_with(shift=lambda labels, ids: labels),
+            "Your decoder reads at each place the very word that it is to write there. It would learn to copy it, and to wait "
+            "for it when nobody gives it.",
+        ),
+        Misconception(
+            _task_with(shift=lambda labels, ids: F.pad(labels[:, :-1], (1, 0), value=ids["</s>"])),
+            "Your decoder begins with `</s>`. That is BART's beginning; T5 has another one.",
+        ),
+        Misconception(
+            _task_with(shift=lambda labels, ids: F.pad(labels, (1, 0), value=ids["<pad>"])),
+            "Your decoder reads one token more than there are labels. What comes after the end is predicted by nobody.",
+        ),
+        Misconception(
+            _task_with(shift=lambda labels, ids: F.pad(labels[:, 1:], (0, 1), value=ids["<pad>"])),
+            "You moved the labels to the left: the decoder reads what comes *after* the word that it is to write.",
+        ),
+        Misconception(
+            _task_with(pad=lambda inputs, ids: inputs),
+            "The −100 of the labels are still in what the decoder reads. They say *do not count this*; they are no token.",
+        ),
+        Misconception(
+            lambda examples, ids: _task_with()(examples, {**ids, "<pad>": 0, "</s>": 1}),
+            "Your ids of `<pad>` and `</s>` look typed in. Take them from `ids`.",
+        ),
+    ),
+    alternatives=(_rows_by_hand, _padded_sequences),
+    hints=(
+        "Write one example as three rows of words on paper: what is read, what the decoder reads, what it is to write.",
+        "Two of the rows are as long as each other. What stands in the one where the other has its first word?",
+        "Lists of ids first, tensors last. How long is the longest row of each kind, and with what are the others filled up?",
+    ),
+    success="Right. Nothing in it knows which task it is: a new task is a new first word. And where the label is −100, what "
+    "the decoder reads counts for nothing, as long as it is a token.",
+)
+
+
+EXERCISES = (SIZES, INFILL, SPAN_LENGTHS, SPANS, RMS, T5_ATTENTION, DECODER_INPUT, WHICH, TEXT_TO_TEXT)

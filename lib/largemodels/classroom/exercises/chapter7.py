@@ -1,8 +1,11 @@
 """Exercises of chapter 7, the GPT family."""
 
 import math
+import random
 from collections.abc import Callable, Iterator
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +13,7 @@ from torch import Tensor
 from ... import generation, preferences
 from ...gpt import GPT, GPTConfig
 from ...masks import banded_causal_mask, causal_mask
-from ..comparing import within
+from ..comparing import boolean, within
 from ..exercise import Case, Exercise, Misconception, Stage
 
 # ------------------------------------------------------------------------------------------ 7.1 the next-token loss
@@ -23,25 +26,30 @@ def _loss_cases(seed: int) -> Iterator[Case]:
         lengths = torch.tensor(lengths)
         longest = int(lengths.max())
         tokens = torch.randint(vocab, (len(lengths), longest), generator=generator)
+        tokens[:, 1] = 0  # a token like any other
         logits = 2 * torch.randn(len(lengths), longest, vocab, generator=generator)
         return logits, tokens, lengths
 
     yield Case("no padding", texts([6, 6], 7))
+    yield Case("no padding", texts([5], 9))
     yield Case("padding", texts([9, 3, 5 + seed % 3], 11))
     yield Case("padding", texts([2, 8], 5))
+    yield Case("padding", texts([2], 4))
+    yield Case("padding", texts([2, 2, 3], 3))
 
 
 def _loss_with(
     *,
     shift: Callable = lambda logits, tokens: (logits[:, :-1], tokens[:, 1:]),
+    log_p: Callable = lambda logits: logits.log_softmax(-1),
     counts: Callable = lambda place, lengths: place < lengths - 1,
     mean: Callable = lambda losses, real: losses[real].mean(),
 ) -> Callable:
-    """The loss written out, with its shift, what counts as a target, or the mean replaced."""
+    """The loss written out, with its shift, its logarithm, what counts as a target, or the mean replaced."""
 
     def answer(logits, tokens, lengths):
         predictions, targets = shift(logits, tokens)
-        losses = -predictions.log_softmax(-1).gather(2, targets[:, :, None]).squeeze(2)
+        losses = -log_p(predictions).gather(2, targets[:, :, None]).squeeze(2)
         real = counts(torch.arange(targets.shape[1]), lengths[:, None]).expand_as(targets)
         return mean(losses, real)
 
@@ -109,6 +117,74 @@ LOSS = Exercise(
             "n − 1 predictions.",
         ),
         Misconception(
+            _loss_with(mean=lambda losses, real: losses[real].sum() / len(real)),
+            "You divide the sum by the number of texts. Divide by the number of real targets.",
+        ),
+        Misconception(
+            _loss_with(mean=lambda losses, real: losses[real].sum() / (real.sum() + len(real))),
+            "You divide by the number of tokens. A text of n tokens has n − 1 targets.",
+        ),
+        Misconception(
+            _loss_with(mean=lambda losses, real: losses[real].sum() / (real.shape[0] * (real.shape[1] + 1))),
+            "You divide by batch · length. Divide by the number of real targets: a text of n tokens has n − 1.",
+        ),
+        Misconception(
+            _loss_with(mean=lambda losses, real: losses * real),
+            "You return a loss for each position. Asked for is one number, the mean over all real targets.",
+        ),
+        Misconception(
+            _loss_with(mean=lambda losses, real: (losses * real).sum(1) / real.sum(1)),
+            "You return a loss for each text. Asked for is one number, the mean over all real targets.",
+        ),
+        Misconception(
+            _loss_with(mean=lambda losses, real: losses[real].mean().exp()),
+            "You return e to the power of the loss: the perplexity.",
+        ),
+        Misconception(
+            _loss_with(mean=lambda losses, real: losses[real].mean() / math.log(2)),
+            "Your loss is in bits. −log p is meant with the natural logarithm.",
+        ),
+        Misconception(
+            _loss_with(log_p=lambda logits: logits.softmax(-1)),
+            "The logarithm is missing: you take the mean of the probabilities, with a minus.",
+        ),
+        Misconception(
+            _loss_with(mean=lambda losses, real: -(-losses[real]).exp().mean().log()),
+            "You take the mean of the probabilities, and then the logarithm. Each target has a logarithm of its own, and the "
+            "mean comes last.",
+        ),
+        Misconception(
+            _loss_with(log_p=lambda logits: logits),
+            "You take the logits themselves for log-probabilities. First comes a softmax.",
+        ),
+        Misconception(
+            _loss_with(log_p=lambda logits: logits.softmax(-1).log_softmax(-1)),
+            "You apply the softmax twice; `cross_entropy` and `log_softmax` have one of their own.",
+        ),
+        Misconception(
+            _loss_with(log_p=lambda logits: logits.log_softmax(1)),
+            "Your softmax runs over the positions. The tokens to choose from are in the last axis.",
+        ),
+        Misconception(
+            _loss_with(counts=lambda place, lengths: place < lengths - 2),
+            "The last real target of each text is missing: a text of n tokens makes n − 1 predictions, its last token "
+            "included.",
+        ),
+        Misconception(
+            _loss_with(counts=lambda place, lengths: (place > 0) & (place < lengths - 1)),
+            "The first target of each text is missing: the very first logits predict the second token.",
+        ),
+        Misconception(
+            lambda logits, tokens, lengths: F.cross_entropy(logits.flatten(0, 1)[:-1], tokens.flatten()[1:]),
+            "You shift after the texts have been put in a row, so that the last token of a text predicts the first of the "
+            "next one; and the padding counts, too.",
+        ),
+        Misconception(
+            lambda logits, tokens, lengths: F.cross_entropy(logits[:, :-1].mT, tokens[:, 1:], ignore_index=0),
+            "You leave out the token 0, as if it were the padding. `lengths` says what is padding, and 0 is a token like "
+            "any other.",
+        ),
+        Misconception(
             _loss_with(mean=lambda losses, real: -losses[real].mean()),
             "The sign is turned: this is the mean log-probability. A loss is its negative.",
         ),
@@ -117,8 +193,8 @@ LOSS = Exercise(
     hints=(
         "The last position of a text predicts nothing, and its first token is predicted by nobody.",
         "`logits[:, :-1]` and `tokens[:, 1:]` belong together. Then which of the targets are real?",
-        "`F.cross_entropy` leaves out targets that are −100, and divides by the number of the others; it wants the "
-        "vocabulary on axis 1.",
+        "`F.cross_entropy` leaves out targets that are −100, and divides by the number of the others. Look up on which axis "
+        "it wants the vocabulary.",
     ),
     success="Right. This one number, on enough text, is all of pre-training.",
 )
@@ -130,17 +206,26 @@ LOSS = Exercise(
 def _knob_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
 
-    def logits(n: int) -> Tensor:
-        return 1.5 * torch.randn(n, generator=generator)
+    def case(stage: str, *settings, order: list[int], table: list[float]) -> Case:
+        """Logits whose probabilities are those of `table`, or nearly, in another order."""
+        p = torch.tensor(table) * (1 + 0.02 * torch.rand(len(table), generator=generator))
+        return Case(stage, (p.log()[order] + 3 * torch.rand((), generator=generator), *settings))
 
-    far_apart = torch.tensor([0.2, 3.5, -1.0, 0.7, 0.0]) + 0.1 * torch.rand(5, generator=generator)
-    yield Case("temperature", (logits(6), 0.6, 6, 1.0))
-    yield Case("temperature", (logits(7), 1.7, 7, 1.0))
-    yield Case("top-k", (logits(9), 1.0, 3, 1.0))
-    yield Case("top-k", (logits(8), 0.8, 2, 1.0))
-    yield Case("top-p", (far_apart, 1.0, 5, 0.5))  # the favourite alone has more than p
-    yield Case("top-p", (logits(12), 1.3, 12, 0.75))
-    yield Case("top-p", (logits(11), 2.0, 6, 0.85))
+    turned = partial(case, order=[2, 4, 1, 5, 0, 3], table=[0.4, 0.25, 0.15, 0.1, 0.06, 0.04])
+    yield turned("temperature", 0.6, 6, 1.0)
+    yield turned("temperature", 1.7, 6, 1.0)
+    yield case("temperature", 1.3, 1, 1.0, order=[0], table=[1.0])  # a vocabulary of one token
+    yield turned("top-k", 1.0, 3, 1.0)
+    yield turned("top-k", 0.8, 2, 1.0)
+    yield turned("top-k", 1.3, 1, 1.0)
+    yield case("top-p", 1.0, 5, 0.5, order=[1, 2, 4, 0, 3], table=[0.8, 0.1, 0.05, 0.03, 0.02])  # 0.8 alone is enough
+    yield turned("top-p", 1.0, 6, 0.7)  # three are needed
+    yield turned("top-p", 2.0, 6, 0.7)  # four, and with the temperature 1 three
+    flat = [0.3, 0.11, 0.09, 0.085, 0.08, 0.075, 0.07, 0.065, 0.065, 0.06]
+    # The favourite has 0.6 of what top-k leaves; measured on all tokens three would be kept.
+    yield case("top-p", 1.0, 3, 0.5, order=[3, 7, 1, 9, 0, 2, 8, 4, 6, 5], table=flat)
+    yield turned("top-p", 0.5, 4, 0.95)
+    yield turned("top-p", 1.0, 6, 0.01)
 
 
 def _knobs_with(
@@ -149,7 +234,9 @@ def _knobs_with(
     keep: Callable = lambda sorted_p, p: sorted_p.cumsum(-1) - sorted_p < p,
     k: Callable = lambda k: k,
     after_k: Callable = lambda p: p / p.sum(),
-    at_the_end: Callable = lambda p: p / p.sum(),
+    after_p: Callable = lambda p: p / p.sum(),
+    put_back: Callable = lambda p, order: torch.zeros_like(p).scatter(-1, order, p),
+    at_the_end: Callable = lambda p: p,
 ) -> Callable:
     """The three knobs written out, with one step replaced."""
 
@@ -158,10 +245,26 @@ def _knobs_with(
         p, order = p.sort(descending=True)
         p = after_k(torch.where(torch.arange(len(p)) < k(top_k), p, 0.0)) if top_k < len(logits) else p
         if top_p < 1:
-            p = torch.where(keep(p, top_p), p, 0.0)
-        return at_the_end(torch.zeros_like(p).scatter(-1, order, p))
+            p = after_p(torch.where(keep(p, top_p), p, 0.0))
+        return at_the_end(put_back(p, order))
 
     return answer
+
+
+def _first(p: Tensor) -> Tensor:
+    return torch.arange(len(p)) == 0
+
+
+def _top_p_before_the_temperature(logits, temperature, top_k, top_p):
+    kept = _knobs_with()(logits, 1.0, top_k, top_p) > 0
+    p = (logits / temperature).softmax(-1) * kept
+    return p / p.sum()
+
+
+def _zero_logits(logits, temperature, top_k, top_p):
+    """What is not kept has the logit 0."""
+    kept = _knobs_with()(logits, temperature, top_k, top_p) > 0
+    return (logits * kept / temperature).softmax(-1)
 
 
 def _loop_knobs(logits, temperature, top_k, top_p):
@@ -192,12 +295,12 @@ KNOBS = Exercise(
     reference=generation.next_token_probabilities,
     misconceptions=(
         Misconception(
-            _knobs_with(soften=lambda logits, temperature: logits.softmax(-1) / temperature),
-            "You divide by the temperature *after* the softmax. Scaled to sum to 1, nothing of it remains: the temperature "
-            "has no effect.",
+            _knobs_with(soften=lambda logits, temperature: logits.softmax(-1)),
+            "The temperature has no effect in your answer. Either it plays no part, or it comes *after* the softmax, and "
+            "nothing of it remains when the numbers are scaled to sum to 1.",
         ),
         Misconception(
-            _knobs_with(soften=lambda logits, temperature: logits.softmax(-1) / temperature, at_the_end=lambda p: p),
+            _knobs_with(soften=lambda logits, temperature: logits.softmax(-1) / temperature),
             "You divide by the temperature *after* the softmax, and your numbers no longer sum to 1.",
         ),
         Misconception(
@@ -220,13 +323,58 @@ KNOBS = Exercise(
             "*together*.",
         ),
         Misconception(
-            _knobs_with(at_the_end=lambda p: p),
+            _knobs_with(after_p=lambda p: p),
             "What is left after top-p does not sum to 1. Scale it at the end.",
         ),
         Misconception(
-            _knobs_with(after_k=lambda p: p),
+            _knobs_with(after_k=lambda p: p, after_p=lambda p: p),
+            "What top-k leaves does not sum to 1. Scale it: top-p measures on what sums to 1, and so does the result.",
+        ),
+        Misconception(
+            _knobs_with(keep=lambda sorted_p, p: (sorted_p.cumsum(-1) - sorted_p < p).roll(1) | _first(sorted_p)),
+            "Your top-p keeps one token too many: with the token that crosses the threshold it is enough.",
+        ),
+        Misconception(
+            _top_p_before_the_temperature,
+            "Your top-p looks at probabilities without the temperature. All three knobs are turned one after the other, and "
+            "the temperature is the first.",
+        ),
+        Misconception(
+            _knobs_with(put_back=lambda p, order: p),
+            "Your probabilities are still sorted: each has to go back to the token that it belongs to.",
+        ),
+        Misconception(
+            _knobs_with(put_back=lambda p, order: p.gather(-1, order)),
+            "Your probabilities have gone to the wrong tokens. `order` says where each *came from*; reading at these places "
+            "(`p[order]`, `gather`) is not the same as writing there.",
+        ),
+        Misconception(
+            _knobs_with(after_p=lambda p: torch.where(p > 0, p, -torch.inf).softmax(-1)),
+            "After top-p you apply a second softmax, to probabilities. Divide by their sum.",
+        ),
+        Misconception(
+            _knobs_with(after_k=lambda p: torch.where(p > 0, p, -torch.inf).softmax(-1)),
+            "After top-k you apply a second softmax, to probabilities. Divide by their sum.",
+        ),
+        Misconception(
+            _zero_logits,
+            "You set the logits of the other tokens to 0. A logit of 0 is one like any other, and may even be a large one: "
+            "which number becomes the probability 0?",
+        ),
+        Misconception(
+            _knobs_with(after_k=lambda p: p, at_the_end=lambda p: p / p.sum()),
             "Your top-p measures against the whole vocabulary: either it comes before top-k, or what top-k has left is not "
             "scaled to sum to 1 before top-p looks at it.",
+        ),
+        Misconception(
+            _knobs_with(
+                keep=lambda sorted_p, p: sorted_p.flip(0).cumsum(0).flip(0) - sorted_p < p,
+            ),
+            "Your top-p begins with the *least* probable tokens. It keeps the most probable ones.",
+        ),
+        Misconception(
+            _knobs_with(after_k=lambda p: p),
+            "What top-k leaves does not sum to 1. Scale it: top-p measures on what sums to 1, and so does the result.",
         ),
         Misconception(_knobs_with(k=lambda k: k + 1), "Your top-k leaves one token more than k."),
         Misconception(_knobs_with(k=lambda k: k - 1), "Your top-k leaves one token fewer than k."),
@@ -236,7 +384,7 @@ KNOBS = Exercise(
         "Sort the probabilities, cut, and bring what is left back into its places: `sort` also returns where everything "
         "came from.",
         "A token stays if the tokens *before* it, the more probable ones, have not yet reached p together.",
-        "`p.cumsum(-1) - p` is what was reached before each token.",
+        "`cumsum` tells what has been reached *with* each token. What was reached before it?",
     ),
     success="Right. Three knobs, one table: every text of every chatbot is drawn from something like it.",
 )
@@ -246,12 +394,19 @@ KNOBS = Exercise(
 
 
 def _chunk_cases(seed: int) -> Iterator[Case]:
-    yield Case("first chunk", (0, 5 + seed % 3, 20))
-    yield Case("second chunk", (6 + seed % 2, 4, 20))
-    yield Case("second chunk", (9, 1, 30))
-    yield Case("band", (7 + seed % 3, 5, 4))
+    rng = random.Random(seed)
+    several = rng.sample(range(3, 12), 4)
+    yield Case("positions", (several[0], 4, 30))
+    yield Case("positions", (0, several[1], 5))
+    yield Case("first chunk", (0, several[2], 20))
+    yield Case("first chunk", (0, 1, 1))
+    yield Case("second chunk", (several[3], 4, 20))
+    yield Case("second chunk", (rng.randint(5, 9), 1, 30))
+    yield Case("second chunk", (5, 5, 10))
+    yield Case("band", (rng.randint(6, 9), 5, rng.randint(3, 5)))
     yield Case("band", (0, 8, 3))
     yield Case("band", (12, 2, 6))
+    yield Case("band", (3, 4, 1))  # each sees itself alone
 
 
 def _chunk_with(
@@ -306,9 +461,31 @@ CHUNK = Exercise(
     stars=2,
     cases=_chunk_cases,
     stages=(
-        Stage("first chunk", "nothing is cached yet", 1, "with an empty cache this is the causal mask of chapter 2."),
-        Stage("second chunk", "some tokens are cached", 2, "the first new token has `cached` tokens before it."),
-        Stage("band", "a layer with a band", 1, "with a band of 3 a query sees itself and the two before it."),
+        Stage("positions", "the positions", 1, "how many tokens stand before the first new one?", lambda v: v[0]),
+        Stage(
+            "first chunk",
+            "the mask, nothing is cached yet",
+            1,
+            "with an empty cache this is the causal mask of chapter 2.",
+            lambda v: v[1],
+            boolean,
+        ),
+        Stage(
+            "second chunk",
+            "the mask, some tokens are cached",
+            1,
+            "write down which keys the first new token may see: those of the cache stand before it.",
+            lambda v: v[1],
+            boolean,
+        ),
+        Stage(
+            "band",
+            "the mask of a layer with a band",
+            1,
+            "with a band of 3 a query sees itself and the two before it.",
+            lambda v: v[1],
+            boolean,
+        ),
     ),
     reference=_reference_chunk,
     misconceptions=(
@@ -357,6 +534,39 @@ CHUNK = Exercise(
             "Your mask is upside down: True means *may attend*.",
         ),
         Misconception(
+            lambda *arguments: _reference_chunk(*arguments)[::-1],
+            "Your two results are in the other order: first the positions, then the mask.",
+        ),
+        Misconception(
+            lambda cached, new, band: (torch.arange(cached + new), _reference_chunk(cached, new, band)[1]),
+            "You return the positions of all tokens. Asked for are those of the new ones.",
+        ),
+        Misconception(
+            lambda cached, new, band: (
+                torch.arange(cached + 1, cached + new + 1),
+                _reference_chunk(cached, new, band)[1],
+            ),
+            "Your positions are one too large: the first token of the text has the position 0.",
+        ),
+        Misconception(
+            lambda cached, new, band: (torch.arange(cached, cached + new), banded_causal_mask(cached + new, band)),
+            "Your mask has a row for each token of the text. Only the new ones ask: its shape is (new, cached + new).",
+        ),
+        Misconception(
+            lambda cached, new, band: (
+                torch.arange(cached, cached + new),
+                torch.cat((torch.ones(new, cached, dtype=torch.bool), banded_causal_mask(new, band)), dim=1),
+            ),
+            "Your band holds among the new tokens only: every key of the cache is seen, however far back it is.",
+        ),
+        Misconception(
+            lambda cached, new, band: (
+                torch.arange(cached, cached + new),
+                torch.zeros(new, cached + new).masked_fill(~banded_causal_mask(cached + new, band)[cached:], -math.inf),
+            ),
+            "Your mask is made to be added: 0 and −∞. Asked for are booleans, True where a query may attend.",
+        ),
+        Misconception(
             lambda cached, new, band: (
                 _reference_chunk(cached, new, band)[0],
                 _reference_chunk(cached, new, band)[1].T,
@@ -380,7 +590,14 @@ _WIDTH, _VOCAB = 6, 11
 
 def _cache_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage, pieces in (("one piece", [5]), ("pieces", [4, 3]), ("pieces", [1, 1, 4, 2])):
+    for stage, pieces in (
+        ("one piece", [5]),
+        ("one piece", [1]),
+        ("pieces", [4, 3]),
+        ("pieces", [1, 1, 4, 2]),
+        ("pieces", [3, 3]),
+        ("pieces", [1, 1, 1]),
+    ):
         weights = torch.randn(3, _WIDTH, _WIDTH, generator=generator) / 2
         table = torch.randn(12, _WIDTH, generator=generator)
         text = torch.randn(sum(pieces), _WIDTH, generator=generator)
@@ -492,8 +709,10 @@ REPAIR_CACHE = Exercise(
 
 
 def _init_cases(seed: int) -> Iterator[Case]:
-    for stage, layers in (("one block", 1), ("stack", 4 + seed % 5), ("stack", 12)):
-        yield Case(stage, (layers, 0.02 if stage == "stack" else 0.5))
+    rng = random.Random(seed)
+    yield Case("one block", (1, rng.choice((0.3, 0.5, 0.8))))
+    yield Case("stack", (rng.randint(3, 9), 0.02))
+    yield Case("stack", (12, round(rng.uniform(0.1, 0.9), 2)))
 
 
 def _init_with(
@@ -536,7 +755,12 @@ REPAIR_INIT = Exercise(
     stars=1,
     cases=_init_cases,
     stages=(
-        Stage("one block", "a single block", 1, "one block adds *two* vectors to the stream."),
+        Stage(
+            "one block",
+            "a single block",
+            1,
+            "which parts of a block add a vector to the stream, and how many are they?",
+        ),
         Stage("stack", "a stack of blocks", 2, "the variance of a sum of n independent terms is n times that of one."),
     ),
     reference=_reference_init,
@@ -560,6 +784,18 @@ REPAIR_INIT = Exercise(
             "Your factor is 1/(2√N). The 2 belongs to the number of terms, under the root.",
         ),
         Misconception(
+            lambda num_layers, std: {name: 0.02 / std * value for name, value in _init_with()(num_layers, std).items()},
+            "Your standard deviation looks typed in. Take the one that your function is given.",
+        ),
+        Misconception(
+            _init_with(lambda n: (2 * n + 1) ** -0.5),
+            "Your number of terms is one too large: the embedding is there before the first block, and is not made smaller.",
+        ),
+        Misconception(
+            _init_with(lambda n: 1.0),
+            "Nothing starts smaller in your answer: some of the matrices have to, since they all write into one sum.",
+        ),
+        Misconception(
             _init_with(small=("attention output",)),
             "The feed-forward network writes into the stream, too, with its second matrix.",
         ),
@@ -578,8 +814,9 @@ REPAIR_INIT = Exercise(
     ),
     alternatives=(_init_with(lambda n: 1 / math.sqrt(n + n)), _init_with(lambda n: (0.5 / n) ** 0.5)),
     hints=(
-        "How many vectors are added to the stream by N blocks?",
-        "Each block adds two: one from the attention, one from the feed-forward network.",
+        "Write the stream after N blocks as a sum. How many terms have the blocks added to it?",
+        "If each of n independent terms has the variance v, what is the variance of their sum, and what must v be so that it "
+        "does not grow with n?",
     ),
     success="Right: √(2N). For GPT-2 xl with its 48 blocks that is a factor of nearly ten.",
 )
@@ -596,7 +833,10 @@ def _dpo_cases(seed: int) -> Iterator[Case]:
 
     start = logs(4)
     yield Case("at the start", (start[0], start[1], start[0], start[1], 0.3 + 0.1 * (seed % 4)))
-    yield Case("one pair", (*logs(1), 0.5))
+    for margin in (1.5, -2.0):  # where neither σ nor its logarithm is flat
+        better, reference_better, reference_worse = (-8 - 4 * torch.rand(1, generator=generator) for _ in range(3))
+        worse = reference_worse + (better - reference_better) - margin
+        yield Case("one pair", (better, worse, reference_better, reference_worse, 0.5 + 0.1 * (seed % 3)))
     yield Case("all pairs", (*logs(5), 0.1))
     yield Case("all pairs", (*logs(3), 1.7))
 
@@ -659,6 +899,39 @@ DPO = Exercise(
             "learned; and before training a pair should cost ln 2, whatever its answers.",
         ),
         Misconception(
+            _dpo_with(inside=lambda b, w, rb, rw: b - rb),
+            "Your loss does not know the worse answer. It compares how much *more* probable each of the two has become.",
+        ),
+        Misconception(
+            _dpo_with(inside=lambda b, w, rb, rw: (b - rb) + (w - rw)),
+            "You add what the two answers have gained. The better one should gain *more* than the worse one: a difference.",
+        ),
+        Misconception(
+            _dpo_with(inside=lambda b, w, rb, rw: (b - w) - (rw - rb)),
+            "The reference enters with the wrong sign. log(π/π_ref) is the *difference* log π − log π_ref, for both answers.",
+        ),
+        Misconception(
+            _dpo_with(inside=lambda b, w, rb, rw: (b.exp() - rb.exp()) - (w.exp() - rw.exp())),
+            "You compare probabilities. Inside the sigmoid stand differences of *logarithms*, as you are given them.",
+        ),
+        Misconception(
+            _dpo_with(outside=lambda margin, beta: -F.logsigmoid(beta * margin)),
+            "You return a loss for each pair. Asked for is their mean.",
+        ),
+        Misconception(
+            _dpo_with(outside=lambda margin, beta: -(beta * margin).mean()),
+            "The sigmoid and the logarithm are missing: this is the mean margin, with a minus.",
+        ),
+        Misconception(
+            _dpo_with(outside=lambda margin, beta: -F.logsigmoid(margin).mean()),
+            "β plays no part in your answer.",
+        ),
+        Misconception(
+            _dpo_with(outside=lambda margin, beta: -torch.sigmoid(beta * margin).mean().log()),
+            "You take the mean of the probabilities, and then the logarithm. Every pair has a logarithm of its own, and the "
+            "mean comes last.",
+        ),
+        Misconception(
             _dpo_with(inside=lambda b, w, rb, rw: (w - rw) - (b - rb)),
             "The two answers are exchanged: your loss makes the *worse* one more probable.",
         ),
@@ -706,6 +979,14 @@ DPO = Exercise(
 
 # --------------------------------------------------------------------------------------------- 7.7 reading a number
 
+_BLOCKS, _CACHE = 12 * 24 * 1024**2, 2 * 24 * 1024 * 1000
+
+
+def _numbers(message: str, *, blocks: float = _BLOCKS, cache: float = _CACHE, text: float = 0.06, kept: float = 3):
+    """What is answered by somebody who makes one mistake, and what to say to it."""
+    return Misconception((blocks, cache, text, kept), message)
+
+
 READING = Exercise(
     id="7.7",
     title="Sizes in the head",
@@ -718,67 +999,117 @@ READING = Exercise(
             "blocks",
             "parameters of a stack",
             1,
-            "4d² in the attention, 8d² in the feed-forward network.",
-            lambda v: (v[0],),
-            within(2e6),
+            "count the matrices of one block, and the numbers in each.",
+            lambda v: v[0],
+            within(share=0.01),
         ),
         Stage(
             "cache",
             "numbers in a cache",
             1,
-            "keys *and* values, in every layer, for every position.",
-            lambda v: (v[1],),
-            within(0.5),
+            "what does a layer keep of one token, and how many layers and tokens are there?",
+            lambda v: v[1],
+            within(share=0.01),
         ),
         Stage(
             "probability",
             "a probability",
             1,
-            "the loss of a text is −log of its probability.",
-            lambda v: (v[2],),
-            within(0.0005),
+            "section 7.4 takes a text apart into conditional probabilities; put it together.",
+            lambda v: v[2],
+            within(0.005),
         ),
-        Stage("kept", "tokens kept", 1, "what have the more probable tokens reached before each?", lambda v: (v[3],)),
+        Stage("kept", "tokens kept", 1, "what have the more probable tokens reached before each?", lambda v: v[3]),
     ),
-    reference=(12 * 24 * 1024**2, 2 * 24 * 1024 * 1000, 0.06, 3),
+    reference=(_BLOCKS, _CACHE, 0.06, 3),
     misconceptions=(
-        Misconception(
-            (4 * 24 * 1024**2, 2 * 24 * 1024 * 1000, 0.06, 3),
-            "You counted the attention only. The feed-forward network has two matrices of d × 4d.",
+        _numbers("Count in ones, not in millions: write out all digits, or 1e6 behind the number.", blocks=302),
+        _numbers("Count in ones, not in millions: write out all digits, or 1e6 behind the number.", cache=49.152),
+        _numbers("Count in ones, not in millions: write out all digits, or 1e6 behind the number.", cache=49),
+        _numbers("You counted the attention only. A block has a feed-forward network, too.", blocks=4 * 24 * 1024**2),
+        _numbers(
+            "Your block has 8d². Either the attention is missing, or one of the two matrices of the feed-forward network.",
+            blocks=8 * 24 * 1024**2,
         ),
-        Misconception((12 * 1024**2, 2 * 24 * 1024 * 1000, 0.06, 3), "That is one block. The stack has 24."),
-        Misconception(
-            (6 * 24 * 1024**2, 2 * 24 * 1024 * 1000, 0.06, 3),
+        _numbers(
+            "Your block has 11d². The attention has four matrices: W^O comes after W^Q, W^K and W^V.",
+            blocks=11 * 24 * 1024**2,
+        ),
+        _numbers(
+            "Your block has 9d². The attention has four matrices: W^Q, W^K, W^V and W^O.", blocks=9 * 24 * 1024**2
+        ),
+        _numbers("That is one block. The stack has 24.", blocks=12 * 1024**2),
+        _numbers(
             "Your block has 6d². Its feed-forward network is four times as wide inside: 2 · d · 4d.",
+            blocks=6 * 24 * 1024**2,
         ),
-        Misconception(
-            (12 * 24 * 1024**2, 24 * 1024 * 1000, 0.06, 3), "You counted the keys, or the values. A cache holds both."
+        _numbers(
+            "Your block has 5d². A feed-forward network is four times as wide inside, and has two matrices.",
+            blocks=5 * 24 * 1024**2,
         ),
-        Misconception(
-            (12 * 24 * 1024**2, 2 * 1024 * 1000, 0.06, 3), "That is the cache of one layer; every layer has its own."
+        _numbers("Your block has 20d². Has the feed-forward network a matrix from 4d to 4d?", blocks=20 * 24 * 1024**2),
+        _numbers(
+            "Your block has 16d². The block of a decoder *without* an encoder has no cross-attention.",
+            blocks=16 * 24 * 1024**2,
         ),
-        Misconception(
-            (12 * 24 * 1024**2, 2 * 24 * 16 * 1024 * 1000, 0.06, 3),
-            "You multiplied by the heads. All heads together are d_model wide.",
+        *(
+            _numbers("You multiplied by the heads. All heads together are d_model wide.", blocks=blocks)
+            for blocks in (16 * _BLOCKS, (8 + 4 * 16) * 24 * 1024**2)
         ),
-        Misconception(
-            (12 * 24 * 1024**2, 2 * 24 * 1024 * 1000, 0.12, 3),
-            "You forgot a factor: all three conditional probabilities are multiplied.",
+        _numbers(
+            "You divided by the heads. All heads together are d_model wide, and so are their matrices.",
+            blocks=_BLOCKS // 16,
         ),
-        Misconception(
-            (12 * 24 * 1024**2, 2 * 24 * 1024 * 1000, 0.4333, 3),
-            "You took the mean of the three probabilities. A text has their product.",
+        _numbers("A matrix from d to d has d · d numbers: your d is not squared.", blocks=12 * 24 * 1024),
+        *(
+            _numbers("You counted the embeddings, too. Asked for are the blocks.", blocks=_BLOCKS + more)
+            for more in (50_257 * 1024 + 1024**2, 50_257 * 1024)
         ),
-        Misconception(
-            (12 * 24 * 1024**2, 2 * 24 * 1024 * 1000, 0.06, 2),
+        _numbers("You counted the keys, or the values. A cache holds both.", cache=_CACHE / 2),
+        _numbers(
+            "You counted queries as well. They are used once, and nobody asks for them again.", cache=1.5 * _CACHE
+        ),
+        _numbers("That is the cache of one layer; every layer has its own.", cache=_CACHE / 24),
+        _numbers("That is one layer, and keys or values only. Every layer has its own, of both.", cache=_CACHE / 48),
+        _numbers("You multiplied by the heads. All heads together are d_model wide.", cache=16 * _CACHE),
+        _numbers("That is the cache of one head in each layer. There are 16.", cache=_CACHE / 16),
+        _numbers("That is what one token leaves in the cache. There are 1,000.", cache=_CACHE / 1000),
+        _numbers("The text has 1,000 tokens, and not 1,024.", cache=2 * 24 * 1024 * 1024),
+        _numbers(
+            "Each token has a key and a value d_model wide; the width of the text plays no part.",
+            cache=2 * 24 * 1000**2,
+        ),
+        _numbers("Keys and values are d_model wide, not 4 · d_model.", cache=4 * _CACHE),
+        _numbers("Those are bytes, with 2 for each number. Asked for are the numbers.", cache=2 * _CACHE),
+        _numbers("Those are the attention weights. They are not kept.", cache=24 * 16 * 1000**2),
+        *(
+            _numbers("You forgot a factor: all three conditional probabilities are multiplied.", text=text)
+            for text in (0.12, 0.3, 0.1)
+        ),
+        _numbers("You took the mean of the three probabilities. A text has their product.", text=0.4333),
+        _numbers("You added the three. A text has the *product* of the conditional probabilities.", text=1.3),
+        _numbers("You took the cube root: the geometric mean. A text has the product itself.", text=0.06 ** (1 / 3)),
+        _numbers("That is the logarithm. Asked for is the probability.", text=math.log(0.06)),
+        _numbers("That is the loss, −log of what is asked for.", text=-math.log(0.06)),
+        _numbers(
+            "That is the loss per token, or 1 − 0.06, which is nearly the same. Asked for is the probability of the text.",
+            text=-math.log(0.06) / 3,
+        ),
+        _numbers("The last token's probability is not the text's: the others must have come before it.", text=0.5),
+        _numbers("Probabilities are numbers from 0 to 1.", text=6),
+        _numbers(
             "After two tokens 0.7 are reached, which is less than 0.8: the one that crosses the line is kept, too.",
+            kept=2,
         ),
-        Misconception((12 * 24 * 1024**2, 2 * 24 * 1024 * 1000, 0.06, 1), "Only the favourite? It has 0.4 alone."),
+        _numbers("Only the favourite? It has 0.4 alone.", kept=1),
+        _numbers("After three tokens the 0.8 are passed: what comes next is not kept.", kept=4),
+        _numbers("All five? Top-p leaves out the tail: what is not needed to reach 0.8.", kept=5),
+        _numbers("That is what the kept tokens have together. Asked for is how many they are.", kept=0.85),
     ),
     hints=(
-        "The rule of thumb of section 7.9: 12 · layers · d².",
-        "For the cache: 2 · layers · positions · d_model.",
-        "The three probabilities are multiplied; the loss plays no part in it.",
+        "Section 7.9 has a rule of thumb for the blocks. Where do its factors come from?",
+        "For the cache take one layer and one token first: what is kept of it, and how wide is that?",
+        "Of the three probabilities each one holds *given* the tokens before it.",
     ),
     success="Right. With these four rules you can check most of what papers say about such models.",
 )
@@ -788,10 +1119,10 @@ READING = Exercise(
 
 _TOO_GOOD = {
     "A": "The learning rate is very well chosen: keep it.",
-    "B": "The text has been learned by heart, as happens with a small corpus.",
-    "C": "The logits at each position are compared with the token that stands at that position.",
-    "D": "The loss is averaged over the padding, too, which is easy to predict.",
-    "E": "The temperature is too low.",
+    "B": "The text has been learned by heart, as happens with a corpus that is small and read again and again.",
+    "C": "The temperature is so low that always the same token is drawn.",
+    "D": "The loss is averaged over the padding, too, which is easy to predict and brings the mean down.",
+    "E": "At each position the model is asked for the token that it reads there.",
 }
 
 TOO_GOOD = Exercise(
@@ -803,7 +1134,7 @@ TOO_GOOD = Exercise(
     stars=1,
     options=_TOO_GOOD,
     stages=(Stage("choice", "the reason", 2, "what would a model have to do to be right nearly always, and at once?"),),
-    reference="C",
+    reference="E",
     misconceptions=(
         Misconception(
             "A",
@@ -819,15 +1150,286 @@ TOO_GOOD = Exercise(
             "D: that mistake lowers the number, but pieces cut from one long stream have no padding at all; and sampling "
             "would still give words that follow each other.",
         ),
-        Misconception("E", "E: a temperature changes what is drawn from the table, and no loss is computed with it."),
+        Misconception("C", "C: a temperature changes what is drawn from the table, and no loss is computed with it."),
     ),
     hints=(
         "What does such a model write, when it is asked to go on? What has it learned to do with the last token?",
         "Section 2.1 tells of another model whose loss was too good to be true.",
     ),
-    success="C. The shift was forgotten: the model has learned to repeat what it has just read, which any residual "
+    success="E. The shift was forgotten: the model has learned to repeat what it has just read, which any residual "
     "connection can do. A loss far below what the text allows is a fault until proved otherwise.",
 )
 
 
-EXERCISES = (LOSS, KNOBS, CHUNK, REPAIR_CACHE, REPAIR_INIT, DPO, READING, TOO_GOOD)
+# --------------------------------------------------------------------------------------------------- 7.9 the law
+
+Law = tuple[float, float]  # the exponent α, and the logarithm of N_c^α
+
+
+def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
+    """Slope and intercept of the line of least squares."""
+    slope = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
+    return slope.item(), (y.mean() - slope * x.mean()).item()
+
+
+def _law_of(sizes: Tensor, losses: Tensor, floor: float) -> Law:
+    slope, intercept = _line(sizes.log(), (losses - floor).log())
+    return -slope, intercept
+
+
+def _predicted(law: Law, floor: float, sizes: Tensor) -> Tensor:
+    alpha, intercept = law
+    return floor + (intercept - alpha * sizes.log()).exp()
+
+
+def _missed(law: Law, floor: float, sizes: Tensor, losses: Tensor) -> float:
+    return (_predicted(law, floor, sizes) - losses).square().sum().item()
+
+
+def _missed_in_logs(law: Law, floor: float, sizes: Tensor, losses: Tensor) -> float:
+    return ((_predicted(law, floor, sizes) - floor).log() - (losses - floor).log()).square().sum().item()
+
+
+def _missed_in_sum(law: Law, floor: float, sizes: Tensor, losses: Tensor) -> float:
+    return abs((_predicted(law, floor, sizes) - losses).sum().item())
+
+
+# Seven models, and by which share each misses its law. They were searched for: with them each wrong way to fit a line or to
+# choose among `_FLOORS` prefers another floor than the right one.
+_POWERS = torch.tensor([3.2, 3.9, 4.4, 5.1, 5.8, 6.6, 7.8], dtype=torch.float64)
+_MISSED_BY = torch.tensor([0.05, 0.01, -0.04, 0.0, -0.02, 0.04, 0.01], dtype=torch.float64)
+_FLOORS = (0.3, 0.0, 0.6, 1.2, 0.9, 0.15, 1.05, 0.45)
+
+
+def _law_cases(seed: int) -> Iterator[Case]:
+    chance = random.Random(seed)
+
+    def case(
+        stage: str, floor: float, candidates: tuple[float, ...], missed_by: Tensor, powers: Tensor = _POWERS
+    ) -> Case:
+        """The same models in every seed, in other units and in another order, so that a wrong fit stays as wrong."""
+        stretch, shift, unit = chance.uniform(0.9, 1.1), chance.uniform(-0.2, 0.2), chance.uniform(0.8, 1.25)
+        order = chance.sample(range(len(powers)), len(powers))
+        losses = (floor + 5 * 10 ** (-0.15 * (powers - 3))) * (1 + missed_by)
+        sizes = 10 ** (stretch * powers + shift)
+        floors = unit * torch.tensor(candidates, dtype=torch.float64)
+        return Case(stage, (sizes[order], unit * losses[order], floors, 10 ** (stretch * 9.4 + shift)))
+
+    exact = torch.zeros_like(_POWERS)
+    yield case("exponent", 0.0, (0.0,), _MISSED_BY)
+    yield case("exponent", 1.1, (1.0,), _MISSED_BY)
+    yield case("exponent", 0.0, (0.0,), exact[:2], _POWERS[::6])
+    yield case("floor", 0.9, (0.4, 0.0, 0.9, 1.2), exact)
+    yield case("floor", 0.6, _FLOORS, _MISSED_BY)
+    yield case("prediction", 0.0, (0.0,), _MISSED_BY)
+    yield case("prediction", 1.2, (0.6, 1.2, 1.5), exact)
+
+
+def _least_squares(missed: Callable) -> Callable:
+    return lambda candidates, sizes, losses: min(candidates, key=lambda pair: missed(*pair, sizes, losses))
+
+
+_KEEPING_THE_BEST = _least_squares(_missed)
+
+
+def _fit_with(
+    *,
+    law: Callable = _law_of,
+    keep: Callable = _KEEPING_THE_BEST,
+    exponent: Callable = lambda alpha: alpha,
+    predict: Callable = lambda law, floor, new: _predicted(law, floor, new).item(),
+) -> Callable:
+    """Fit every candidate, keep one, predict; with one of these replaced."""
+
+    def answer(sizes, losses, floors, new):
+        candidates = [(law(sizes, losses, floor), floor) for floor in floors.tolist()]
+        found, floor = keep(candidates, sizes, losses)
+        return exponent(found[0]), floor, predict(found, floor, torch.tensor(new, dtype=torch.float64))
+
+    return answer
+
+
+def _end_points(sizes, losses, floor):
+    x, y = sizes.log(), (losses - floor).log()
+    first, last = x.argmin(), x.argmax()
+    slope = ((y[last] - y[first]) / (x[last] - x[first])).item()
+    return -slope, (y[first] - slope * x[first]).item()
+
+
+def _through_the_origin(sizes, losses, floor):
+    x, y = sizes.log(), (losses - floor).log()
+    return -((x * y).sum() / x.square().sum()).item(), 0.0
+
+
+def _sizes_from_losses(sizes, losses, floor):
+    slope, intercept = _line((losses - floor).log(), sizes.log())
+    return -1 / slope, -intercept / slope
+
+
+def _losses_on_logs(sizes, losses, floor):
+    slope, intercept = _line(sizes.log(), losses - floor)
+    return -slope, intercept
+
+
+def _logs_on_sizes(sizes, losses, floor):
+    slope, intercept = _line(sizes, (losses - floor).log())
+    return -slope, intercept
+
+
+def _steps_between(sizes, losses, floor):
+    """The mean of the slopes between neighbours."""
+    order = sizes.argsort()
+    x, y = sizes[order].log(), (losses[order] - floor).log()
+    slope = (y.diff() / x.diff()).mean()
+    return -slope.item(), (y.mean() - slope * x.mean()).item()
+
+
+def _lstsq_fit(sizes, losses, floors, new):
+    best = None
+    A = torch.stack((sizes.log(), torch.ones_like(sizes)), dim=1)
+    for floor in floors:
+        slope, intercept = torch.linalg.lstsq(A, (losses - floor).log()[:, None]).solution[:, 0]
+        error = (floor + sizes**slope * intercept.exp() - losses).pow(2).mean()
+        if best is None or error < best[0]:
+            best = error, -slope, floor, floor + math.exp(intercept) * new**slope
+    return best[1:]
+
+
+def _polyfit(sizes, losses, floors, new):
+    N, L = sizes.numpy(), losses.numpy()
+    fits = [np.polyfit(np.log(N), np.log(L - E), 1) for E in floors.numpy()]
+    errors = [
+        np.linalg.norm(E + np.exp(np.polyval(fit, np.log(N))) - L) for E, fit in zip(floors.numpy(), fits, strict=True)
+    ]
+    k = int(np.argmin(errors))
+    constant = np.exp(fits[k][1] / -fits[k][0])  # N_c
+    return -fits[k][0], floors[k], floors[k] + (constant / new) ** -fits[k][0]
+
+
+FIT_LAW = Exercise(
+    id="7.9",
+    title="Fit the law",
+    kind="implement",
+    name="fit_law",
+    minutes=30,
+    stars=3,
+    cases=_law_cases,
+    stages=(
+        Stage("exponent", "the exponent", 2, "which two columns of numbers lie along a straight line?", lambda v: v[0]),
+        Stage("floor", "the floor", 1, "print every candidate with the errors of its law.", lambda v: v[1]),
+        Stage(
+            "prediction",
+            "the prediction",
+            2,
+            "ask your law for one of the sizes that you were given: is it near the loss there?",
+            lambda v: v[2],
+        ),
+    ),
+    reference=_fit_with(),
+    misconceptions=(
+        Misconception(
+            _fit_with(exponent=lambda alpha: -alpha),
+            "Your exponent has the wrong sign. The line falls, so its slope is negative; what is α in terms of the slope?",
+        ),
+        Misconception(
+            _fit_with(law=lambda sizes, losses, floor: _law_of(sizes, losses, 0.0)),
+            "You fit the losses as they are, whatever floor you try. What lies along a line is the part of the loss above the "
+            "floor.",
+        ),
+        Misconception(
+            _fit_with(
+                law=_losses_on_logs,
+                keep=_least_squares(
+                    lambda law, floor, sizes, losses: (
+                        (floor + law[1] - law[0] * sizes.log() - losses).square().sum().item()
+                    )
+                ),
+                predict=lambda law, floor, new: floor + law[1] - law[0] * math.log(new),
+            ),
+            "You fit a line to the losses against log N. Both axes are logarithmic in a power law.",
+        ),
+        Misconception(
+            _fit_with(
+                law=_logs_on_sizes,
+                keep=_least_squares(
+                    lambda law, floor, sizes, losses: (
+                        (floor + (law[1] - law[0] * sizes).exp() - losses).square().sum().item()
+                    )
+                ),
+                predict=lambda law, floor, new: floor + math.exp(law[1] - law[0] * new),
+            ),
+            "You fit a line to the logarithms against N itself. Both axes are logarithmic in a power law.",
+        ),
+        Misconception(
+            _fit_with(law=_end_points),
+            "Your line goes through the smallest and the largest model, and all others count for nothing.",
+        ),
+        Misconception(
+            _fit_with(law=_steps_between),
+            "You average the slopes between neighbours. Two sizes that are close together, and differ by chance, then count as "
+            "much as two that are far apart.",
+        ),
+        Misconception(
+            _fit_with(law=_through_the_origin),
+            "Your line goes through the origin, as if a model of one parameter had a loss of one nat above the floor. The "
+            "line has two unknowns.",
+        ),
+        Misconception(
+            _fit_with(law=_sizes_from_losses),
+            "You fit the sizes to the losses. Least squares asks which side the errors are on: the sizes are known exactly.",
+        ),
+        Misconception(
+            _fit_with(keep=_least_squares(_missed_in_logs)),
+            "You compare the candidates by the errors of their *logarithms*. These are logarithms of different things for "
+            "different floors: compare what was measured, the losses.",
+        ),
+        Misconception(
+            _fit_with(keep=lambda candidates, sizes, losses: candidates[0]),
+            "You keep the first floor, whatever the others are worth.",
+        ),
+        Misconception(
+            _fit_with(keep=lambda candidates, sizes, losses: candidates[-1]),
+            "You keep the last floor, whatever the others are worth.",
+        ),
+        Misconception(
+            _fit_with(
+                keep=lambda candidates, sizes, losses: max(candidates, key=lambda pair: _missed(*pair, sizes, losses))
+            ),
+            "You keep the floor whose law misses the losses *most*.",
+        ),
+        Misconception(
+            _fit_with(keep=_least_squares(_missed_in_sum)),
+            "In your errors those above and those below cancel. A law may miss every loss and have a sum of 0.",
+        ),
+        Misconception(
+            _fit_with(predict=lambda law, floor, new: _predicted(law, 0.0, new).item()),
+            "Your prediction is the part of the loss above the floor. The floor itself is still missing in it.",
+        ),
+        Misconception(
+            _fit_with(predict=lambda law, floor, new: _predicted(law, 0.0, new).log().item()),
+            "Your prediction is still a logarithm: the line's height over log N. Whose logarithm is it?",
+        ),
+        Misconception(
+            _fit_with(
+                predict=lambda law, floor, new: floor + math.exp(law[1] / math.log(10) - law[0] * math.log10(new))
+            ),
+            "Your prediction mixes two kinds of logarithm: what was taken to the base 10 does not come back by e.",
+        ),
+        Misconception(
+            _fit_with(predict=lambda law, floor, new: floor + (math.exp(law[1]) / new.item()) ** law[0]),
+            "You took e to the intercept for N_c. Put the law into logarithms: with what is log N_c multiplied there?",
+        ),
+    ),
+    alternatives=(_lstsq_fit, _polyfit),
+    hints=(
+        "Take the logarithm of both sides of $L - E = (N_c / N)^α$. Which letters of the result are the slope and the "
+        "intercept of a line?",
+        "Write it for one floor, and check it with losses that you have made from an α and an N_c of your own.",
+        "Each candidate gets its own line. To compare them, go all the way back to losses: which error do you sum up?",
+    ),
+    success="Right. Now look at how far the prediction moves when the floor does: over a factor of a hundred a law of five "
+    "points says less than its straight line seems to.",
+)
+
+
+EXERCISES = (LOSS, KNOBS, CHUNK, REPAIR_CACHE, REPAIR_INIT, DPO, READING, TOO_GOOD, FIT_LAW)

@@ -1,5 +1,6 @@
 """Exercises of chapter 8, in-context learning."""
 
+import math
 import random
 from collections.abc import Callable, Iterator
 
@@ -23,8 +24,16 @@ def _prompt_cases(seed: int) -> Iterator[Case]:
     yield Case("zero-shot", ("", pairs, words[5], 0))
     yield Case("few-shot", (description, pairs, words[5], 2))
     yield Case("few-shot", ("", pairs, words[5], 3))
+    yield Case("few-shot", (description, pairs, words[5], 5))  # all that there are
     yield Case("leak", (description, pairs, words[rng.randrange(2)], 2))
     yield Case("leak", (description, pairs, words[1], 3))
+    yield Case("leak", (description, pairs, words[4], 2))  # further back than anything that is shown
+    yield Case("leak", (description, pairs, words[3], 0))
+    yield Case("leak", ("", pairs[:1], words[0], 1))  # nothing is left to show
+    contains = [
+        (f"{word}{end}", answer) for (word, answer), end in zip(pairs, ("s", "", "-house", "", ""), strict=True)
+    ]
+    yield Case("leak", (description, [*contains, pairs[0]], words[0], 3))  # other words that begin alike
 
 
 def _prompt_with(
@@ -70,7 +79,7 @@ PROMPT = Exercise(
     stars=1,
     cases=_prompt_cases,
     stages=(
-        Stage("zero-shot", "no examples", 1, "print your text with repr(): which lines, and what is at the very end?"),
+        Stage("zero-shot", "no examples", 1, "print your text with `repr`: which lines, and what is at the very end?"),
         Stage(
             "few-shot", "examples between description and question", 1, "print your text beside that of section 8.1."
         ),
@@ -87,6 +96,45 @@ PROMPT = Exercise(
             _prompt_with(choose=lambda pairs, question, shots: [pair for pair in pairs[:shots] if pair[0] != question]),
             "Nothing leaks, but where the question was among the first pairs your prompt has an example too few. Leave the "
             "question out *before* you count.",
+        ),
+        Misconception(
+            _prompt_with(
+                choose=lambda pairs, question, shots: [
+                    pair for pair in pairs[: shots + (question in dict(pairs))] if pair[0] != question
+                ]
+            ),
+            "Your prompt has an example too many where the question stands further back among the pairs. Leave it out first, "
+            "and count then.",
+        ),
+        Misconception(
+            _prompt_with(
+                choose=lambda pairs, question, shots: [pair for pair in pairs if pair[0] != question][: shots + 1]
+            ),
+            "Your prompt has an example too many.",
+        ),
+        Misconception(
+            _prompt_with(
+                choose=lambda pairs, question, shots: [pair for pair in pairs if question not in pair[0]][:shots]
+            ),
+            "You also leave out words that only *contain* the question, as *dogs* contains *dog*. Compare whole words.",
+        ),
+        Misconception(
+            _prompt_with(
+                choose=lambda pairs, question, shots: [pair for pair in pairs if pair[0] != question][::-1][:shots]
+            ),
+            "Your examples come from the end of the pairs. Take the first ones, in their order.",
+        ),
+        Misconception(
+            _prompt_with(line="{}=>{}", ask=lambda question, pairs: f"{question}=>"),
+            "The spaces around your arrows are missing: `dog => 狗`.",
+        ),
+        Misconception(
+            _prompt_with(ask=lambda question, pairs: question),
+            "Your last line has no arrow. It looks like the others, up to the place where the answer belongs.",
+        ),
+        Misconception(
+            lambda *arguments: _prompt_with()(*arguments).split("\n"),
+            "You return a list of lines. Asked for is one text, its lines joined with line breaks.",
         ),
         Misconception(
             _prompt_with(ask=lambda question, pairs: f"{question} => {dict(pairs).get(question, '?')}"),
@@ -125,7 +173,7 @@ PROMPT = Exercise(
     alternatives=(_looped_prompt, _prompt_with()),
     hints=(
         "First make the list of the pairs that may be shown, then take the first few of it.",
-        "Put all lines into a list and join them with a line break: then there is none at the end.",
+        "Put all lines into a list and join them at the end. Which of the lines may be missing?",
     ),
     success="Right. On real data the same leak hides better: a test question that stands, word for word, in the training set.",
 )
@@ -136,7 +184,14 @@ PROMPT = Exercise(
 
 def _lines_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage, batch, lines in (("shape", 3, 4), ("lines", 40, 4), ("lines", 50, 7)):
+    for stage, batch, lines in (
+        ("shape", 3, 4),
+        ("lines", 40, 4),
+        ("lines", 50, 7),
+        ("lines", 1, 6),
+        ("lines", 5, 5),
+        ("lines", 4, 1),
+    ):
         vocabulary = 5
         tokens = torch.randint(vocabulary, (batch, 1 + 2 * lines), generator=generator)
         logits = torch.randn(batch, 1 + 2 * lines, vocabulary, generator=generator)
@@ -220,11 +275,43 @@ ACCURACY = Exercise(
             lambda logits, tokens: (logits[:, 1::2].argmax(-1) == tokens[:, 2::2]).double().sum(0),
             "You counted the right answers. An accuracy is their share of all texts.",
         ),
+        Misconception(
+            lambda logits, tokens: _accuracy_by_line(logits, tokens).squeeze(),
+            "`squeeze()` without an axis takes away every axis of length 1, and so the only one where there is one line.",
+        ),
+        Misconception(
+            lambda logits, tokens: 100 * _accuracy_by_line(logits, tokens),
+            "Those are per cent. A share is a number between 0 and 1.",
+        ),
+        Misconception(
+            lambda logits, tokens: (
+                _accuracy_by_line(logits, tokens).cumsum(0) / torch.arange(1, tokens.shape[1] // 2 + 1)
+            ),
+            "Your number for a line is the mean over this line and all before it. Each line has an accuracy of its own.",
+        ),
+        Misconception(
+            lambda logits, tokens: (logits[:, 3::2].argmax(-1) == tokens[:, 4::2]).double().mean(0),
+            "Your first line is missing: it is answered after 0 examples.",
+        ),
+        Misconception(
+            lambda logits, tokens: logits[:, 1::2].argmax(-1) == tokens[:, 2::2],
+            "You say of each answer whether it is right. The mean over the texts is still to be taken.",
+        ),
+        Misconception(
+            lambda logits, tokens: (
+                logits[:, 1::2].softmax(-1).gather(2, tokens[:, 2::2, None])[..., 0].double().mean(0)
+            ),
+            "You took the mean *probability* of the answers. Asked for is how often the answer is the most probable token.",
+        ),
+        Misconception(
+            lambda logits, tokens: (logits[:, 1::2].argmin(-1) == tokens[:, 2::2]).double().mean(0),
+            "You take the *least* probable token.",
+        ),
     ),
     alternatives=(_looped_accuracy, _shifted_accuracy),
     hints=(
         "The question of the first line is at position 1, since position 0 holds the description. Where is its answer?",
-        "Logits at position t predict the token at t + 1. `tensor[:, 1::2]` takes the positions 1, 3, 5 …",
+        "Logits at position t predict the token at t + 1. A slice may have a step: which positions does each side need?",
     ),
     success="Right: one pass through one text gives the accuracy after 0, 1, 2 … examples. That is how a causal model trains "
     "on all of them at once, too.",
@@ -241,11 +328,14 @@ def _score_cases(seed: int) -> Iterator[Case]:
         ("one token", 2, (3, 3, 3)),
         ("several tokens", 3, (7, 4, 6)),
         ("several tokens", 4, (6, 9, 5, 7)),
+        ("several tokens", 1, (3, 2)),
+        ("several tokens", 2, (5,)),
+        ("several tokens", 3, (5, 5)),
     ):
         longest = max(lengths)
         logits = 2 * torch.randn(len(lengths), longest, 7, generator=generator) + 1
         tokens = torch.randint(7, (len(lengths), longest), generator=generator)
-        tokens[:, :prompt] = tokens[0, :prompt]
+        tokens[:, :prompt] = tokens[0, :prompt].clone()
         yield Case(stage, (logits, tokens, prompt, torch.tensor(lengths)))
 
 
@@ -341,12 +431,48 @@ SCORES = Exercise(
             lambda *arguments: -_vectorised_scores(*arguments),
             "The sign is wrong: this is a loss. The most believable candidate should have the *highest* score.",
         ),
+        Misconception(
+            lambda *arguments: _vectorised_scores(*arguments).squeeze(),
+            "`squeeze()` without an axis takes away every axis of length 1, and so the only one where there is one "
+            "candidate.",
+        ),
+        Misconception(
+            _scores_with(end=lambda lengths, longest: lengths - 1),
+            "Your scores leave out the candidate's last token. It stands at position `lengths[r] - 1`, and counts.",
+        ),
+        Misconception(
+            lambda *arguments: _vectorised_scores(*arguments).exp(),
+            "You return probabilities. Asked for are their logarithms.",
+        ),
+        Misconception(
+            lambda *arguments: _vectorised_scores(*arguments).log_softmax(0),
+            "You compare the candidates with each other, so that their probabilities sum to 1. Asked for is what the model "
+            "gives each of them, among all texts that there are.",
+        ),
+        Misconception(
+            lambda *arguments: _vectorised_scores(*arguments).argmax(),
+            "You return the best candidate. Asked for are the scores of all.",
+        ),
+        Misconception(
+            lambda *arguments: _vectorised_scores(*arguments).sum(),
+            "You return one number. Each candidate has a score of its own.",
+        ),
+        Misconception(
+            lambda logits, tokens, prompt_length, lengths: (
+                _vectorised_scores(logits, tokens, prompt_length, lengths) / lengths
+            ),
+            "You divide by the length of the text. Asked for is the logarithm of the probability itself.",
+        ),
+        Misconception(
+            _scores_with(normalise=lambda logits: logits.log_softmax(-1) / math.log(2)),
+            "Your logarithms have the base 2. Asked for is the natural one, as `log_softmax` gives it.",
+        ),
     ),
     alternatives=(_scores_with(), _cross_entropy_scores),
     hints=(
         "The candidate's tokens are at the positions `prompt_length`, …, `lengths[row] - 1`.",
-        "`log_softmax` over the vocabulary, then take the entry of each token, one position before it stands. `gather` or a "
-        "loop, as you like.",
+        "The logits at a position are about the *next* token. At which position do you learn how probable the candidate's first "
+        "token is?",
     ),
     success="Right. GPT-3 was tested on multiple-choice tasks like this; whether to take the sum or the mean per token was "
     "chosen task by task.",
@@ -360,9 +486,13 @@ def _split_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
     task = torch.arange(6).repeat_interleave(4)
     yield Case("in order", (task, torch.arange(6), 0.5))
-    for num_tasks, share in ((8, 0.25), (10, 0.4)):
+    for num_tasks, share in ((8, 0.35), (10, 0.4)):
         task = torch.arange(num_tasks).repeat(3)[torch.randperm(3 * num_tasks, generator=generator)]
         yield Case("mixed", (task, torch.randperm(num_tasks, generator=generator), share))
+    task = torch.arange(5).repeat_interleave(torch.tensor([1, 4, 2, 0, 3]))  # of task 3 there is no prompt
+    for share in (0.4, 0.0, 1.0):
+        yield Case("mixed", (task, torch.randperm(5, generator=generator), share))
+    yield Case("mixed", (torch.tensor([1]), torch.tensor([1, 0]), 0.5))
 
 
 def _split_with(
@@ -439,6 +569,22 @@ REPAIR_SPLIT = Exercise(
             "You mark one prompt of each held-out task. Its other prompts stay in training, and tell everything about it.",
         ),
         Misconception(
+            _split_with(mark=lambda task, held_out, share: torch.isin(torch.arange(len(task)), held_out)),
+            "You mark the prompts with the numbers of the held-out tasks. Ask of each prompt to which task it belongs.",
+        ),
+        Misconception(
+            _split_with(mark=lambda task, held_out, share: task[:, None] == held_out),
+            "You have a column for each held-out task. A prompt belongs to the test if it belongs to *any* of them.",
+        ),
+        Misconception(
+            _split_with(mark=lambda task, held_out, share: torch.isin(task, held_out).nonzero()[:, 0]),
+            "You return the numbers of the prompts. Asked for is a boolean for each prompt.",
+        ),
+        Misconception(
+            _split_with(choose=lambda order, share: order[: int(share * len(order))]),
+            "You cut the number of held-out tasks down to a whole number. It is rounded.",
+        ),
+        Misconception(
             _split_with(choose=lambda order, share: order[:1]),
             "You hold out a single task. `share` says which part of all tasks it should be.",
         ),
@@ -446,7 +592,8 @@ REPAIR_SPLIT = Exercise(
     alternatives=(_looped_split, _ranked_split),
     hints=(
         "`held_out` contains numbers of tasks. What does the faulty line use them for?",
-        "For each prompt the question is whether its task is among those held out; torch has a function for *is in*.",
+        "Two prompts of one task: can the faulty line mark both? Make a `task` in which some numbers come twice and the prompts are "
+        "not in their order, and look.",
     ),
     success="Right. A model that has met a task in training may remember it, and its score then says nothing about learning.",
 )
@@ -463,23 +610,27 @@ def _weights(generator: torch.Generator, batch: int, heads: int, n: int) -> Tens
 def _induction_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
     yield Case("shape", (_weights(generator, 2, 3, 8), 4))
-    # In the first case attention is all or nothing, and one of the heads is a perfect induction head.
-    n = 5
+    # Heads that look nearly always at one place, the perfect one among them; the rest of their weight is spread.
+    n = 4 + seed % 3
     t = torch.arange(2 * n)
-    perfect = torch.zeros(2, 3, 2 * n, 2 * n)
-    for head, back in enumerate((n - 1, n, 1)):
-        perfect[:, head, t, (t - back).clamp(min=0)] = 1
-    yield Case("clear heads", (perfect, n))
+    clear = 0.3 * _weights(generator, 2, 6, 2 * n)
+    for head, back in enumerate((n - 1, n, 1, n + 1, n - 2, 0)):
+        clear[:, head, t, (t - back).clamp(min=0)] += 0.7
+    yield Case("clear heads", (clear, n))
     yield Case("any heads", (_weights(generator, 2, 3, 12), 6))
     yield Case("any heads", (_weights(generator, 3, 2, 14), 7))
+    yield Case("any heads", (_weights(generator, 1, 4, 6), 3))
+    yield Case("any heads", (_weights(generator, 2, 1, 4), 2))
 
 
-def _induction_with(back: Callable = lambda n: n - 1, first: Callable = lambda n: n, axis: int = 0) -> Callable:
+def _induction_with(
+    back: Callable = lambda n: n - 1, first: Callable = lambda n: n, last: int = 0, axis: int = 0
+) -> Callable:
     """The score in a loop: the mean weight from each place of the second half to one `back` places before."""
 
     def answer(weights, n):
         weights = weights.mT if axis else weights
-        places = range(first(n), 2 * n)
+        places = range(first(n), 2 * n - last)
         return torch.stack([weights[:, :, t, max(0, t - back(n))] for t in places]).mean((0, 1))
 
     return answer
@@ -543,6 +694,38 @@ INDUCTION = Exercise(
             "You begin one position too early: the last token of the first half has not occurred before.",
         ),
         Misconception(
+            _induction_with(first=lambda n: n + 1),
+            "You begin one position too late: the first token of the second half has occurred before, like all the others.",
+        ),
+        Misconception(
+            _induction_with(last=1),
+            "You leave out the last position. What followed *its* earlier occurrence is the first token of the second half.",
+        ),
+        Misconception(
+            _induction_with(back=lambda n: n - 2),
+            "You look one place too far to the right: what followed the earlier occurrence stands *next* to it.",
+        ),
+        Misconception(
+            lambda weights, n: _induction_with()(weights, n).squeeze(),
+            "`squeeze()` without an axis takes away every axis of length 1, and so the only one where there is one head.",
+        ),
+        Misconception(
+            lambda weights, n: n * _induction_with()(weights, n),
+            "You add up over the positions of the second half. Asked for is the mean.",
+        ),
+        Misconception(
+            lambda weights, n: len(weights) * _induction_with()(weights, n),
+            "You add up over the batch. Asked for is the mean.",
+        ),
+        Misconception(
+            lambda weights, n: _induction_with()(weights[:1], n),
+            "You look at the first sequence of the batch only.",
+        ),
+        Misconception(
+            lambda weights, n: torch.stack([weights[:, :, t, t - n + 1] for t in range(n, 2 * n)]).mean(),
+            "You have one number for all heads. It is the heads that are to be told apart: keep their axis.",
+        ),
+        Misconception(
             lambda weights, n: torch.stack([weights[:, :, t, t - n + 1] for t in range(n, 2 * n)]).mean(0),
             "You have a number for each sentence and head. Wanted is the mean over the sentences as well.",
         ),
@@ -557,8 +740,9 @@ INDUCTION = Exercise(
     ),
     alternatives=(_induction_with(), _diagonal_induction),
     hints=(
-        "Position t of the second half holds the same token as position t − n. What followed it stands at t − n + 1.",
-        "A loop over t from n to 2n − 1 collects `weights[:, :, t, …]`; then take the mean over everything but the heads.",
+        "Write down the positions for n = 3. Where did the token at position 4 stand before, and what came after it there?",
+        "There is one weight for each t of the second half. In which column does it stand, and over which axes of all that you "
+        "have collected do you take the mean?",
     ),
     success="Right. A perfect induction head has 1, one that looks everywhere evenly about 1/(1.5 n).",
 )
@@ -574,6 +758,9 @@ def _silence_cases(seed: int) -> Iterator[Case]:
         ("one head", 12, 3, 4, 1),
         ("one head", 10, 4, 5, 2),
         ("one head", 9, 2, 3, 0),
+        ("one head", 6, 3, 2, 2),  # as wide as it is long
+        ("one head", 5, 4, 1, 2),
+        ("one head", 3, 1, 4, 0),
     ):
         yield Case(stage, (torch.randn(d_model, heads * d_head, generator=generator) + 1, head, heads))
 
@@ -660,13 +847,35 @@ SILENCE = Exercise(
         ),
         Misconception(
             _silenced_with(lambda width, head, num_heads: head),
-            "You set a single column to 0. A head has width // num_heads of them.",
+            "You set a single column to 0. A head has as many columns as it is wide.",
+        ),
+        Misconception(
+            _silenced_with(lambda width, head, num_heads: _own_columns(width, head + 1, num_heads)),
+            "You silenced the head after. Heads count from 0.",
+        ),
+        Misconception(
+            _silenced_with(lambda width, head, num_heads: slice(head * num_heads, (head + 1) * num_heads)),
+            "Your head is `num_heads` columns wide. How many columns are there, and for how many heads?",
+        ),
+        Misconception(
+            _silenced_with(lambda width, head, num_heads: slice(head * (width // num_heads), None)),
+            "You silenced all heads from this one on.",
+        ),
+        Misconception(
+            _silenced_with(lambda width, head, num_heads: slice(0, (head + 1) * (width // num_heads))),
+            "You silenced all heads up to this one.",
+        ),
+        Misconception(
+            lambda weight, head, num_heads: torch.cat(
+                [part for h, part in enumerate(weight.chunk(num_heads, dim=1)) if h != head] or [weight[:, :0]], dim=1
+            ),
+            "You took the head's columns out. The matrix keeps its shape: they stay, and say nothing.",
         ),
     ),
     alternatives=(_masked_silence, _unflattened_silence),
     hints=(
         "`nn.Linear` computes weight @ x. Which part of x comes from head number `head`?",
-        "The width of a head is the number of columns divided by the number of heads. `clone()` makes a copy.",
+        "Which columns has head 0, and where do those of head 1 begin?",
     ),
     success="Right. This is *zero* ablation; putting the head's mean output in its place is gentler, and sometimes says "
     "something else.",
@@ -674,6 +883,12 @@ SILENCE = Exercise(
 
 
 # ----------------------------------------------------------------------------------------------------- 8.7 and 8.8
+
+
+def _worth(message: str, *, code: float = 6 / 8, sort: float = 2 / 11, shuffled: float = 1 / 48) -> Misconception:
+    """What is answered by somebody who makes one mistake, and what to say to it."""
+    return Misconception((code, sort, shuffled), message)
+
 
 WORTH = Exercise(
     id="8.7",
@@ -688,59 +903,70 @@ WORTH = Exercise(
             "a code",
             1,
             "what must be the case for the answer to stand in the prompt?",
-            lambda v: (v[0],),
-            within(0.006),
+            lambda v: v[0],
+            within(0.005),
         ),
         Stage(
             "sort",
             "a sorting",
             1,
             "how many other words are there, and how many of the same kind?",
-            lambda v: (v[1],),
-            within(0.006),
+            lambda v: v[1],
+            within(0.005),
         ),
         Stage(
             "shuffled",
             "shuffled examples",
             1,
-            "what can still be known about the answer?",
-            lambda v: (v[2],),
-            within(0.006),
+            "among how many made-up words does the pupil choose, and how many of them are right?",
+            lambda v: v[2],
+            within(0.0015),
         ),
     ),
     reference=(6 / 8, 2 / 11, 1 / 48),
     misconceptions=(
-        Misconception(
-            (6 / 12, 2 / 11, 1 / 48), "Only eight of the twelve words can be asked in a prompt, not all of them."
+        _worth("Only eight of the twelve words can be asked in a prompt, not all of them.", code=6 / 12),
+        _worth("With six words shown two are left, and 48 made-up words to guess from, not two.", code=7 / 8),
+        _worth("Six of eight words were shown. What if one of the other two is asked for?", code=1.0),
+        _worth("So often the answer does *not* stand in the prompt.", code=2 / 8),
+        _worth(
+            "Six examples are shown, of the eight words that may be asked for: where is the six in your share?",
+            code=1 / 8,
         ),
-        Misconception(
-            (7 / 8, 2 / 11, 1 / 48), "With six words shown two are left, and 48 made-up words to guess from, not two."
-        ),
-        Misconception(
-            (1.0, 2 / 11, 1 / 48), "Six of eight words were shown. What if one of the other two is asked for?"
-        ),
-        Misconception(
-            (6 / 8, 3 / 12, 1 / 48),
+        _worth("You divide by the examples. Divide by the words that may be asked for.", code=1 / 6),
+        _worth("Shares are asked for, as numbers between 0 and 1.", code=75),
+        _worth(
             "The word asked for is not its own example: count the *other* words, and of its kind the other ones.",
+            sort=3 / 12,
         ),
-        Misconception(
-            (6 / 8, 2 / 12, 1 / 48),
-            "Of the same kind there are two others, yes; but among how many words was the example chosen?",
+        _worth(
+            "Of the same kind there are two others, yes; but among how many words was the example chosen?", sort=2 / 12
         ),
-        Misconception(
-            (6 / 8, 1 / 11, 1 / 48), "Two other words are of the kind that was asked for, and either would do."
+        _worth("The word asked for is no example of its own kind: two *others* are left of it.", sort=3 / 11),
+        _worth("Two other words are of the kind that was asked for, and either would do.", sort=1 / 11),
+        _worth("Two other words are of the kind that was asked for, and the word itself is no example.", sort=1 / 12),
+        _worth("So often the example is of *another* kind.", sort=9 / 11),
+        _worth("That is a guess among the sixteen letters. Asked for is the kind of the example.", sort=1 / 16),
+        _worth("The sort has twelve words, and its question may be any of them: there are eleven others.", sort=2 / 7),
+        _worth("Shares are asked for, as numbers between 0 and 1.", sort=18.18),
+        _worth(
+            "You choose among the answers shown. These come from other prompts, and so from other codes: the right word is "
+            "no likelier to be among them than any other.",
+            shuffled=1 / 8,
         ),
-        Misconception(
-            (6 / 8, 2 / 11, 1 / 8),
-            "One in eight would be a lucky choice among the answers shown. But these come from other prompts, and so from other codes.",
+        _worth(
+            "You leave out the eight words that are shown. They come from other codes: one of them may well be the right "
+            "one.",
+            shuffled=1 / 40,
         ),
-        Misconception(
-            (6 / 8, 2 / 11, 0.0), "Wrong examples do not make every answer wrong: by chance the right word may come up."
+        _worth("There are twelve words to ask for; the answer is one of the *made-up* ones.", shuffled=1 / 12),
+        _worth("That is the letters' number. A code has 48 made-up words.", shuffled=1 / 16),
+        _worth("Wrong examples do not make every answer wrong: by chance the right word may come up.", shuffled=0.0),
+        _worth(
+            "Nothing is left of the relation between words and answers, and copying no longer helps.", shuffled=6 / 8
         ),
-        Misconception(
-            (6 / 8, 2 / 11, 6 / 8),
-            "Nothing is left of the relation between words and answers, and copying no longer helps.",
-        ),
+        _worth("Shares are asked for, as numbers between 0 and 1.", shuffled=2.08),
+        _worth("One in how many? Asked for is the share itself.", shuffled=48),
     ),
     hints=(
         "A code can be answered only where the very word was shown.",
@@ -750,12 +976,11 @@ WORTH = Exercise(
 )
 
 _RANDOM = {
-    "A": "The model has learned nothing from the examples, and a zero-shot prompt would do as well.",
-    "B": "The examples may well have told it *which* task is meant, its labels and its form. That they taught it the "
-    "relation between reviews and labels is not shown.",
-    "C": "The experiment must be wrong, since random labels cannot give 94 %.",
-    "D": "In-context learning never uses the labels of its examples.",
-    "E": "The model has changed its weights, so that it knows the right labels in spite of the wrong ones.",
+    "A": "The model has learned nothing from the examples, and a zero-shot prompt would have done as well.",
+    "B": "Examples can say which task is meant; that they taught the relation of reviews to labels is not shown.",
+    "C": "The experiment must be wrong: a model whose examples carry random labels cannot reach 94 % in any task.",
+    "D": "In-context learning never uses the labels of its examples, only their form.",
+    "E": "The model has changed its weights while it read, so that it knows the right labels in spite of the wrong ones.",
 }
 
 RANDOM_LABELS = Exercise(

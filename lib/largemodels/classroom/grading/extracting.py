@@ -1,23 +1,31 @@
-"""The student's own code in a notebook, exercise by exercise.
+"""What of a notebook is run, and where its answers stand.
 
-A notebook is known by the numbers of the exercises in its cells' metadata or, where a program has dropped them, by the
-names that its cells define. An exercise then needs the cells that bind its name, those that bind the names which these
-use, and so on, in the order of the notebook, as *Run All* would run them. Check cells, outputs, points and other
-metadata are never used; before the student's cells come the released notebook's own ones (imports, helpers).
+A notebook is run in order, as *Restart & Run All* does, and an answer is judged where its check stands: wherever a cell
+calls `check` for it. Where no cell does, it stands behind the cell that holds the answer. Such cells are known by the
+numbers of the exercises in their metadata or, where a program has dropped these, by the names that they define.
+
+What is slow, crashes or is missing must cost only the exercises that need it. For these there is a selection: the
+cells that define the answer, those that bind the names which these use, and so on.
 """
 
 import ast
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from ...language import ENGLISH, languages, say, speaking
 from ..exercise import Exercise
+from . import cellcode
+from .cellcode import Names
 from .isolating import Cell
 
 MOST_CELLS = 20_000
+MOST_LINES, MOST_CHARACTERS = 30_000, 2_000_000  # of all code cells
+SPEAKS = re.compile(r"^use_language\(\s*[\"'](\w+)[\"']\s*\)", re.MULTILINE)
 GRADE_ID = re.compile(r"(answer|check)-(\d+|[A-Z])-(\d+)")
 
 
@@ -36,46 +44,45 @@ class CodeCell:
 
     @cached_property
     def code(self) -> str:
-        """The source without what only notebooks understand."""
-        return plain_python(self.source)
+        """The source as Python, without what only notebooks understand."""
+        return cellcode.python(self.source)
 
     @cached_property
-    def names(self) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-        """Names that the cell binds or changes, those that it uses, and those that it only touches."""
-        try:
-            return _names(ast.parse(self.code))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return frozenset(), frozenset(), frozenset()
+    def names(self) -> Names:
+        return cellcode.names(self.code)
 
 
 @dataclass(frozen=True)
 class Notebook:
-    """The code of one submission, and the number of the chapter whose exercises it answers."""
+    """The code of one submission, the number of the chapter whose exercises it answers, and its language."""
 
     chapter: str
     cells: tuple[CodeCell, ...]
     notes: tuple[str, ...] = ()  # what an instructor should know about the file
+    language: str = ENGLISH
 
 
-def read(data: bytes, exercises: Mapping[str, Exercise]) -> Notebook:
-    """Take a notebook apart.
+def read(data: bytes, exercises: Mapping[str, Exercise]) -> list[Notebook]:
+    """Take a file apart; two chapters in one file are two notebooks with the same cells.
 
     Raises:
         Unreadable: it is no notebook, or none of this course.
     """
     cells = code_cells(data)
-    chapter = _chapter(cells, exercises)
-    marked = [cell.exercise for cell in cells if cell.exercise and not cell.is_check]
+    return [_notebook(chapter, cells, exercises) for chapter in _chapters(cells, exercises)]
+
+
+def _notebook(chapter: str, cells: list[CodeCell], exercises: Mapping[str, Exercise]) -> Notebook:
     wanted = [id for id in exercises if _chapter_of(id) == chapter]
-    notes = []
-    if len(marked) != len(set(marked)):
-        twice = sorted(
-            {id for id in marked if marked.count(id) > 1}, key=wanted.index if set(marked) <= set(wanted) else None
-        )
-        notes.append(f"answer cells more than once: {', '.join(twice)}; the last definition counts, as in the notebook")
-    if not marked:
-        notes.append("the cells' metadata are lost; answers were found by their names")
-    return Notebook(chapter, tuple(cells), tuple(notes))
+    marked = [cell.exercise for cell in cells if cell.exercise in wanted and not cell.is_check]
+    notes, spoken = [], language_of(cells)
+    with speaking(spoken):
+        if twice := [id for id in wanted if marked.count(id) > 1]:
+            ids = ", ".join(twice)
+            notes.append(say("answer cells more than once: {ids}; what stands at the check counts", ids=ids))
+        if not marked:
+            notes.append(say("the cells' metadata are lost; answers were found by their names"))
+    return Notebook(chapter, tuple(cells), tuple(notes), spoken)
 
 
 def code_cells(data: bytes) -> list[CodeCell]:
@@ -97,7 +104,14 @@ def code_cells(data: bytes) -> list[CodeCell]:
         raise Unreadable("a notebook without cells")
     if len(found) > MOST_CELLS:
         raise Unreadable(f"{len(found):,} cells; at most {MOST_CELLS:,} are read")
-    return [made for index, cell in enumerate(found, 1) if (made := _code_cell(index, cell))]
+    cells = [made for index, cell in enumerate(found, 1) if (made := _code_cell(index, cell))]
+    lines, characters = (
+        sum(count(cell.source) for cell in cells) for count in (lambda text: text.count("\n") + 1, len)
+    )
+    if lines > MOST_LINES or characters > MOST_CHARACTERS:
+        most = f"at most {MOST_LINES:,} and {MOST_CHARACTERS:,} are read"
+        raise Unreadable(f"{lines:,} lines and {characters:,} characters of code; {most}")
+    return cells
 
 
 def _code_cell(index: int, cell: Any) -> CodeCell | None:
@@ -117,106 +131,210 @@ def _code_cell(index: int, cell: Any) -> CodeCell | None:
     return CodeCell(index, source, f"{match[2]}.{match[3]}", match[1] == "check")
 
 
-def _chapter(cells: list[CodeCell], exercises: Mapping[str, Exercise]) -> str:
-    """The chapter that most cells say they belong to, or define the names of."""
+def language_of(cells: list[CodeCell]) -> str:
+    """The language that the notebook's own code asks for, as `use_language` reads it."""
+    asked = [match[1] for cell in cells if (match := SPEAKS.search(cell.source))]
+    return next((code for code in asked if code in languages()), ENGLISH)
+
+
+def _chapters(cells: list[CodeCell], exercises: Mapping[str, Exercise]) -> list[str]:
+    """The chapter that most cells say they belong to, or define the names of; and others that are there by half."""
     chapters = {_chapter_of(id) for id in exercises}
-    marked = [_chapter_of(cell.exercise) for cell in cells if cell.exercise]
-    if marked and not chapters.intersection(marked):
-        raise Unreadable(f"it is of chapter {max(marked, key=marked.count)}, which is not graded here")
-    by_name = [_chapter_of(id) for cell in cells for id, e in exercises.items() if e.name in cell.names[0]]
-    votes = [chapter for chapter in marked if chapter in chapters] or by_name
-    if not votes:
+    marked = [cell.exercise for cell in cells if cell.exercise and not cell.is_check]
+    if marked and not chapters.intersection(map(_chapter_of, marked)):
+        of = [_chapter_of(id) for id in marked]
+        raise Unreadable(f"it is of chapter {max(of, key=of.count)}, which is not graded here")
+    by_name = [id for cell in cells for id, e in exercises.items() if e.name in cell.names.bound]
+    found = [id for id in marked if id in exercises or _chapter_of(id) in chapters] or by_name
+    if not found:
         raise Unreadable("no exercise of this course in it: neither metadata nor names of answers")
-    return max(dict.fromkeys(votes), key=votes.count)
+    votes = Counter(_chapter_of(id) for id in found)
+    first = max(votes, key=votes.get)
+    here = {id for id in (*found, *by_name) if id in exercises}
+    most = Counter(map(_chapter_of, exercises))
+    return [first, *(c for c in most if c != first and 2 * sum(_chapter_of(id) == c for id in here) > most[c])]
 
 
 def _chapter_of(id: str) -> str:
     return id.split(".")[0]
 
 
+# ---------------------------------------------------------------------------------------------------- where checks stand
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Which cells check which exercises, as far as their text tells, and which may check one."""
+
+    of: Mapping[str, tuple[int, ...]]  # exercise → positions
+    last: int  # position of the last cell that may check anything; -1 where none does
+
+
+def find_checks(notebook: Notebook, exercises: Mapping[str, Exercise]) -> Checks:
+    """By whatever name `check` was imported, and whatever else stands in the cell."""
+    by_name = {exercise.name: id for id, exercise in exercises.items()}
+    aliases, of, last = {"check"}, {}, -1
+    for position, cell in enumerate(notebook.cells):
+        if not any(alias in cell.code for alias in aliases):
+            continue
+        for node in ast.walk(_tree(cell.code)):
+            match node:
+                case ast.ImportFrom(module=str(module)) if module.startswith("largemodels"):
+                    aliases |= {alias.asname or alias.name for alias in node.names if alias.name == "check"}
+                case ast.Assign(value=ast.Name() | ast.Attribute()) if _called(node.value) in aliases:
+                    aliases |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+                case ast.Call() if _called(node.func) in aliases:
+                    last = position
+                    if id := _checked(node, by_name):
+                        of.setdefault(id, []).append(position)
+                case ast.Call(args=arguments) if any(_called(argument) in aliases for argument in arguments):
+                    last = position  # map(check, …)
+    return Checks({id: tuple(positions) for id, positions in of.items()}, last)
+
+
+def _tree(code: str) -> ast.Module:
+    try:
+        return ast.parse(code)
+    except cellcode.BROKEN:
+        return ast.Module([], [])
+
+
+def _called(function: ast.AST) -> str | None:
+    match function:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return None
+
+
+def _checked(call: ast.Call, by_name: Mapping[str, str]) -> str | None:
+    """The exercise that a call of `check` names, or whose name its answer has."""
+    named = [*call.args[1:2], *(keyword.value for keyword in call.keywords if keyword.arg == "exercise")]
+    match named:
+        case [ast.Constant(value=str(id))]:
+            return id
+        case [_]:
+            return None
+    return by_name.get(_called(call.args[0]) or "") if call.args else None
+
+
+def in_order(notebook: Notebook, exercises: Mapping[str, Exercise], released: list[CodeCell]) -> tuple[Cell, ...]:
+    """The notebook's cells up to the last check, with a check of each of `exercises` that has none of its own."""
+    checks = find_checks(notebook, exercises)
+    asks: dict[int, list[str]] = {}
+    for id, exercise in exercises.items():
+        if id not in checks.of and (answers := answer_cells(exercise, notebook, released)):
+            place = _place(exercise, notebook, exercises, notebook.cells.index(answers[-1]))
+            asks.setdefault(place, []).append(id)
+    end = max([checks.last, *asks])
+    return tuple(
+        Cell(cell.index, cell.code, tuple(asks.get(position, ())))
+        for position, cell in enumerate(notebook.cells[: end + 1])
+    )
+
+
+def _place(exercise: Exercise, notebook: Notebook, exercises: Mapping[str, Exercise], answer: int) -> int:
+    """The position of the last cell that may still belong to an answer at position `answer`: helpers often follow."""
+    others = {other.name for id, other in exercises.items() if id != exercise.id}
+    place = answer
+    for position in range(answer + 1, len(notebook.cells)):
+        cell = notebook.cells[position]
+        if (cell.exercise and cell.exercise != exercise.id) or cell.names.bound & {*others, exercise.name}:
+            break
+        place = position
+    return place
+
+
+def answer_cells(exercise: Exercise, notebook: Notebook, released: list[CodeCell]) -> list[CodeCell]:
+    """The cells that hold the answer: what the student wrote where there is anything, else the stub.
+
+    A cell that merely gives the name another value, such as ``output, attention = attention(q, k, v)``, is none where
+    there is a cell that says it is one, or a definition.
+    """
+    cells = written(exercise, notebook, released) or _candidates(exercise, notebook)
+    function = exercise.cases is not None
+    plain = [cell for cell in cells if exercise.name in cell.names.bound and exercise.name not in cell.names.used]
+    for better in (
+        [cell for cell in cells if function and exercise.name in cell.names.defined],
+        [cell for cell in cells if cell.exercise == exercise.id],
+        plain,
+    ):
+        if better:
+            return better
+    return cells
+
+
+def written(exercise: Exercise, notebook: Notebook, released: list[CodeCell]) -> list[CodeCell]:
+    """The cells that may hold the answer and are no stubs as given out."""
+    stubs = {cell.source.strip() for cell in released if cell.exercise}
+    return [cell for cell in _candidates(exercise, notebook) if cell.source.strip() not in stubs]
+
+
+def _candidates(exercise: Exercise, notebook: Notebook) -> list[CodeCell]:
+    return [
+        cell
+        for cell in notebook.cells
+        if exercise.name in cell.names.bound or (cell.exercise == exercise.id and not cell.is_check)
+    ]
+
+
 # ----------------------------------------------------------------------------------------------- what an answer needs
 
 
 def cells_for(exercise: Exercise, notebook: Notebook, released: list[CodeCell]) -> tuple[Cell, ...]:
-    """The cells that an answer consists of: the released notebook's helpers first, then the student's."""
-    stubs = {cell.source.strip() for cell in released if cell.exercise}
+    """The cells that an answer consists of, the released notebook's helpers first, and its check at the end.
+
+    Of the cells that bind a name, those count that stand before the answer's check, as when the notebook runs; only
+    where there are none, those after it, which then come first.
+    """
+    answers = answer_cells(exercise, notebook, released)
+    if not answers:
+        return ()
+    order = {id(cell): position for position, cell in enumerate(notebook.cells)}
+    positions = find_checks(notebook, {exercise.id: exercise}).of.get(exercise.id, ())
+    place = max(positions, default=-1)
+    before = [cell for cell in answers if order[id(cell)] <= place]
+    if not before:  # no check, or a check that stands above the answer
+        place = _place(exercise, notebook, {exercise.id: exercise}, order[id(answers[-1])])
+    answers = before or answers
     given = [cell for cell in released if not cell.exercise]
     known = {cell.source.strip() for cell in given}
-    own = [cell for cell in notebook.cells if not cell.is_check and cell.source.strip() not in known]
-    answers = [cell for cell in own if cell.exercise == exercise.id or exercise.name in cell.names[0]]
-    written = [cell for cell in answers if cell.source.strip() not in stubs]
-    if written:  # a stub that somebody copied away and left behind defines nothing
-        own = [cell for cell in own if cell not in answers or cell in written]
-    needed = _needed([*given, *own], written or answers)
-    lines = [(cell in given, cell) for cell in [*given, *own] if cell in needed]
-    return tuple(Cell(0 if is_given else cell.index, cell.code) for is_given, cell in lines)
+    own = [cell for cell in notebook.cells if cell.source.strip() not in known]
+    own = [cell for cell in own if exercise.name not in cell.names.bound or cell in answers]
+    needed = _needed(given, own, answers, lambda cell: order[id(cell)] <= place)
+    first = [cell for cell in own if cell in needed and order[id(cell)] > place]
+    then = [cell for cell in own if cell in needed and order[id(cell)] <= place]
+    chosen = [Cell(0, cell.code) for cell in given if cell in needed]
+    chosen += [Cell(cell.index, cell.code) for cell in (*first, *then)]
+    return (*chosen[:-1], replace(chosen[-1], asks=(exercise.id,)))
 
 
-def every_cell(notebook: Notebook, released: list[CodeCell]) -> tuple[Cell, ...]:
+def every_cell(exercise: Exercise, notebook: Notebook, released: list[CodeCell]) -> tuple[Cell, ...]:
     """All cells, for an answer that lacked a name."""
     given = [Cell(0, cell.code) for cell in released if not cell.exercise]
-    return (*given, *(Cell(cell.index, cell.code) for cell in notebook.cells if not cell.is_check))
+    own = [Cell(cell.index, cell.code) for cell in notebook.cells if not cell.is_check]
+    cells = (*given, *own)
+    return (*cells[:-1], replace(cells[-1], asks=(exercise.id,))) if cells else ()
 
 
-def _needed(cells: list[CodeCell], answers: list[CodeCell]) -> set[CodeCell]:
+def _needed(
+    given: list[CodeCell], own: list[CodeCell], answers: list[CodeCell], is_before: Callable[[CodeCell], bool]
+) -> set[CodeCell]:
     binding: dict[str, list[CodeCell]] = {}
-    for cell in cells:
-        for name in cell.names[0] | cell.names[2]:
+    for cell in own:
+        for name in cell.names.bound | cell.names.touched:
             binding.setdefault(name, []).append(cell)
+    helping: dict[str, list[CodeCell]] = {}
+    for cell in given:
+        for name in cell.names.bound:
+            helping.setdefault(name, []).append(cell)
     needed, waiting = set(), list(answers)
     while waiting:
         cell = waiting.pop()
-        if cell not in needed:
-            needed.add(cell)
-            waiting += [other for name in cell.names[1] | {"*"} for other in binding.get(name, ())]
+        if cell in needed:
+            continue
+        needed.add(cell)
+        for name in cell.names.used | {"*"}:
+            found = binding.get(name, [])
+            waiting += helping.get(name, [])
+            waiting += [other for other in found if is_before(other)] or found
     return needed
-
-
-def _names(tree: ast.Module) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    bound, used, touched = set(), set(), set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            used.add(node.id)
-    for statement in _top_level(tree.body):
-        match statement:
-            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                bound.add(statement.name)
-            case ast.Import() | ast.ImportFrom():
-                bound |= {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
-            case ast.Expr(value=ast.Call(func=ast.Attribute() as function)):
-                touched |= _base(function)  # cache.append(…)
-        for node in ast.walk(statement) if not isinstance(statement, ast.FunctionDef | ast.ClassDef) else ():
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                bound.add(node.id)
-            elif isinstance(node, ast.Attribute | ast.Subscript) and isinstance(node.ctx, ast.Store):
-                touched |= _base(node)  # config.width = …
-    return frozenset(bound), frozenset(used), frozenset(touched - {"torch", "math", "plt", "np", "os", "sys"})
-
-
-def _top_level(body: list[ast.stmt]):
-    """Statements that run when the cell runs, those inside ``if``, ``with``, ``try`` and loops included."""
-    for statement in body:
-        yield statement
-        if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            for field in ("body", "orelse", "finalbody"):
-                yield from _top_level(getattr(statement, field, []))
-            for handler in getattr(statement, "handlers", []):
-                yield from _top_level(handler.body)
-
-
-def _base(node: ast.AST) -> set[str]:
-    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
-        node = node.func if isinstance(node, ast.Call) else node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
-
-
-def plain_python(source: str) -> str:
-    """Without magics (``%…``, ``%%…``, ``!…``, ``…?``), which only a notebook's kernel understands."""
-    try:
-        ast.parse(source)
-        return source
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        pass
-    if match := re.match(r"\s*%%(\w+).*\n?", source):
-        return source[match.end() :] if match[1] in ("time", "timeit", "capture", "prun") else ""
-    return re.sub(r"(?m)^(\s*)(?:[%!].*|\?.*|[\w.]+\?+\s*)$", r"\1pass", source)

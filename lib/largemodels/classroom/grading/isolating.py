@@ -6,62 +6,112 @@ processes cannot be forked, it starts a fresh one each time, which costs the loa
 
 import contextlib
 import json
+import math
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import weakref
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ...language import ENGLISH, say
 from ..exercise import Outcome
 from . import sandbox
 from .protocol import Gone, OutOfTime, ProtocolError, Receiver, encode, send
-from .sandbox import SECRET, Choice, Limits
+from .sandbox import Choice, Limits
+from .watching import used
 
-START = Path(__file__).with_name("start.py")
-START_SECONDS = 120.0
+START = Path(__file__).resolve().with_name("start.py")
+START_SECONDS = 600.0  # on a busy machine
+MUCH_MEMORY = 600 << 20  # bytes; Python and torch have a third of it
+HANGS_UP = 10.0  # seconds in which a process that has closed its connection should have ended
+MOST_CHECKS = 10  # of one exercise in one notebook; what later ones show is not asked
+MOST_ERRORS = 1_000
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A code cell, and its number in the notebook."""
+    """A code cell, its number in the notebook, and exercises whose answers are judged when it has run, as though a
+    check of each were its last line."""
 
     index: int
     code: str
+    asks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Job:
-    """One answer to run: the cells that define it, its name there, and the arguments of each call."""
+class Question:
+    """What an exercise asks of its answer: the name in the notebook, and the arguments of each call."""
 
-    cells: tuple[Cell, ...]
     name: str
     function: bool
+    points: float = 0.0
     calls: tuple[tuple, ...] = ()
     visible: int = 1  # so many calls are the notebook's own; what later ones print would show hidden cases
     refused: tuple[str, ...] = ()
     seconds: float = 5.0  # for all calls
 
 
+@dataclass(frozen=True)
+class Job:
+    """Cells to run, one after the other, and what is asked, by exercise, where a check of it stands."""
+
+    cells: tuple[Cell, ...]
+    questions: Mapping[str, Question]
+    seconds: float = math.inf  # for all of it
+    language: str = ENGLISH  # in which errors are told
+
+
 @dataclass
 class Result:
-    """What came back. `kind` is what the name stands for; `fate` says in words what stopped the process, if anything."""
+    """What came back at one check. `kind` is what the answer is; `fate` says in words what stopped it, if anything."""
 
+    exercise: str = ""
+    own: bool = True  # the notebook's check, and not one that a `Cell` asks for
     kind: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
-    errors: list[tuple[int, str, str]] = field(default_factory=list)  # (cell, type, message)
+    errors: list[tuple[int, str, str]] = field(default_factory=list)  # (cell, type, message) of all cells before it
     printed: str = ""
     fate: str | None = None
-    in_cell: int | None = None  # where it was when it was stopped, if it had not come to the calls
+    late: bool = False  # whether it was stopped since its time was up
+    in_cell: int | None = None  # where the process was stopped, if it had not come to the check
     seconds: float = 0.0
     walls: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Run:
+    """What came back of a job: the results in the order of the checks, and what stopped the process, if anything."""
+
+    results: list[Result] = field(default_factory=list)
+    errors: list[tuple[int, str, str]] = field(default_factory=list)
+    fate: str | None = None
+    late: bool = False
+    waited: bool = False  # what was up was the time for waiting, not that for computing
+    in_cell: int | None = None  # the cell that ran when the process was stopped
+    at: str | None = None  # the exercise whose check it had come to
+    seconds: float = 0.0
+    used: float = 0.0  # of the job's seconds
+    walls: list[str] | None = None  # None: its code did not come to run
+
+    def stopped(self, exercise: str) -> Result:
+        """What a check that was not come to is told."""
+        return Result(exercise, errors=self.errors, fate=self.fate, in_cell=self.in_cell, walls=self.walls or [])
+
+
+class Interrupted(RuntimeError):
+    """What happened says nothing about the answer: it is to be tried again."""
+
+
+class Waited(OutOfTime):
+    """The time is up by the clock, though not all of the processor time is used."""
 
 
 Clock = Callable[[], tuple[float, float]]  # a process's seconds of processor time, and those of everyone's clock
@@ -71,21 +121,42 @@ class Allowance:
     """What is left of some seconds of processor time, and of `idle` times as many by the clock, for code that waits."""
 
     def __init__(self, seconds: float, idle: float, clock: Clock):
-        self.seconds, self.idle, self.clock, self.begun = seconds, idle, clock, clock()
+        self.seconds, self.idle, self.clock = seconds, idle, clock
+        self.spent, self.begun = (0.0, 0.0), clock()
 
     def left(self) -> float:
-        processor, wall = (now - then for now, then in zip(self.clock(), self.begun, strict=True))
+        processor, wall = self._times()
+        if wall >= self.idle * self.seconds and processor < self.seconds:
+            raise Waited
         return min(self.seconds - processor, self.idle * self.seconds - wall)
+
+    def used(self) -> float:
+        processor, wall = self._times()
+        return max(processor, wall / self.idle)
+
+    def pause(self) -> None:
+        self.spent = self._times()
+
+    def resume(self) -> None:
+        self.begun = self.clock()
+
+    def _times(self) -> tuple[float, float]:
+        times = zip(self.clock(), self.begun, self.spent, strict=True)
+        return tuple(now - begun + spent for now, begun, spent in times)
 
 
 class Isolation:
-    """Runs jobs, one after the other, each in a process of its own. Use it in a ``with`` statement."""
+    """Runs jobs, one after the other, each in a process of its own. Use it in a ``with`` statement.
 
-    def __init__(self, limits: Limits | None = None, choice: Choice = "auto"):
-        self.limits, self.choice = limits or Limits(), sandbox.choose(choice)
+    `again`: whether what may be the machine's fault is `Interrupted`, since there will be another try in more quiet.
+    """
+
+    def __init__(self, limits: Limits | None = None, choice: Choice = "auto", *, again: bool = False):
+        self.limits, self.choice, self.again = limits or Limits(), sandbox.choose(choice), again
         # Removed at the latest when Python ends: a cluster's worker never leaves the `with` statement.
-        self._folder = tempfile.TemporaryDirectory(prefix="largemodels-grading-", ignore_cleanup_errors=True)
-        self.scratch = Path(self._folder.name).resolve()
+        self.scratch = Path(tempfile.mkdtemp(prefix="largemodels-grading-")).resolve()
+        self._cleanup = weakref.finalize(self, _remove, self.scratch)
+        self.readable = sandbox.readable(self.limits.hidden)
         self.server: subprocess.Popen | None = None
         self.control: socket.socket | None = None
 
@@ -94,36 +165,48 @@ class Isolation:
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        self._folder.cleanup()
+        self._cleanup()
 
-    def run(self, job: Job) -> Result:
-        """Run `job`; whatever its code does, this returns a result in time.
+    def run(self, job: Job) -> Run:
+        """Run `job`; whatever its code does, this returns in time.
 
         Raises:
-            RuntimeError: its code did not come to run, so whatever happened is not its doing.
+            RuntimeError: its code did not come to run, or was killed from outside, so whatever happened is not its doing.
         """
         if self.choice != "process" and not self.control:
             self._start()
         begun = time.monotonic()
         result = self._run_alone(job) if self.choice == "process" else self._run_forked(job)
         result.seconds = time.monotonic() - begun
-        if result.fate and not result.kind and result.in_cell is None:
+        if result.fate and result.walls is None:
             raise RuntimeError(f"before the first cell: {result.fate}")
+        if result.waited and self.again and _may_starve():
+            raise Interrupted("it waited until its time was up, on a machine that has more to do than it can")
+        if result.at and result.fate:
+            result.results[-1].fate, result.results[-1].late = result.fate, result.late
         return result
+
+    @property
+    def all_used(self) -> str:
+        return say(
+            "not run to its end: all cells and answers of this notebook together used their {seconds:g} seconds; does a "
+            "loop never end?",
+            seconds=self.limits.notebook_seconds,
+        )
 
     # ------------------------------------------------------------------------------------------------ the processes
 
     def _config(self, **place: Any) -> dict:
         return place | {
             "packages": sandbox.packages(),
-            "readable": [str(path) for path in sandbox.without(sandbox.readable(), SECRET)],
+            "readable": [str(path) for path in self.readable],
             "limits": asdict(self.limits),
             "choice": self.choice,
         }
 
     def _popen(self, config: dict, **options: Any) -> subprocess.Popen:
-        wrapping = sandbox.bubblewrap(self.scratch) if self.choice == "bubblewrap" else []
-        command = [*wrapping, sys.executable, "-I", str(START), json.dumps(config)]
+        wrapping = sandbox.bubblewrap(self.scratch, self.readable) if self.choice == "bubblewrap" else []
+        command = [*wrapping, sandbox.PYTHON, "-I", str(START), json.dumps(config)]
         with open(self.scratch / "log", "wb") as log:
             return subprocess.Popen(
                 command,
@@ -155,30 +238,35 @@ class Isolation:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.server.pid, signal.SIGKILL)
             self.server.wait()
+            for left in self.scratch.iterdir():  # by a server that was stopped in the middle of a job
+                if left.is_dir():
+                    _remove(left)
         self.server = self.control = None
 
-    def _run_forked(self, job: Job) -> Result:
+    def _run_forked(self, job: Job) -> Run:
         result, ended = self._try_forked(job)
-        if (
-            ended is None and result.fate == "ended"
-        ):  # the server is gone: a fresh one shows whether the answer is to blame
+        if ended is None and result.fate == "ended":  # the server is gone, which no answer can bring about
             result, ended = self._try_forked(job)
         if result.fate == "ended":
-            result.fate = _how_it_ended(ended or {}, self.limits)
+            if ended is None:
+                raise Interrupted("the process that starts students' code was killed twice")
+            result.fate = self._how_it_ended(ended["ended"], ended["why"])
+        elif result.late and ended and ended["memory"] > MUCH_MEMORY:  # filling it may have taken the time
+            result.fate += f" It had taken {ended['memory'] / 1e9:.1f} GB of memory by then."
         return result
 
-    def _try_forked(self, job: Job) -> tuple[Result, dict | None]:
+    def _try_forked(self, job: Job) -> tuple[Run, dict | None]:
         """The result, and what the server says of the process; None if the server is gone."""
         if not self.control:
             self._start()
         ours, theirs = socket.socketpair()
-        result = Result(fate="ended")
+        result = Run(fate="ended")
         with ours:
             try:
                 with theirs:
                     socket.send_fds(self.control, [b"f"], [theirs.fileno()])
                 result = self._talk(ours, job, self._clock)
-                self.control.sendall(b"r")
+                self.control.sendall(b"e" if result.fate == "ended" else b"r")
                 return result, Receiver(self.control, time.monotonic() + START_SECONDS).header()
             except (OSError, Gone, OutOfTime):
                 self._stop()
@@ -186,10 +274,9 @@ class Isolation:
 
     def _clock(self) -> tuple[float, float]:
         self.control.sendall(b"t")
-        used = Receiver(self.control, time.monotonic() + START_SECONDS).header()["seconds"]
-        return time.monotonic() if used is None else used, time.monotonic()
+        return _times(Receiver(self.control, time.monotonic() + START_SECONDS).header()["used"])
 
-    def _run_alone(self, job: Job) -> Result:
+    def _run_alone(self, job: Job) -> Run:
         scratch = Path(tempfile.mkdtemp(dir=self.scratch))
         token = secrets.token_hex(16)
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -201,7 +288,10 @@ class Isolation:
                 with connection:
                     if Receiver(connection, time.monotonic() + START_SECONDS).read(len(token)) != token.encode():
                         raise Gone("another program answered")
-                    result = self._talk(connection, job, lambda: (time.monotonic(),) * 2)
+                    result = self._talk(connection, job, lambda: _times(used(process.pid)))
+                if result.fate == "ended":
+                    with contextlib.suppress(subprocess.TimeoutExpired):  # it has only closed its connection
+                        process.wait(HANGS_UP)
             except (TimeoutError, Gone) as error:
                 log = (self.scratch / "log").read_text(encoding="utf-8", errors="replace")[-2_000:]
                 raise RuntimeError(f"the process that runs students' code did not start:\n{log}") from error
@@ -209,72 +299,158 @@ class Isolation:
                 ended = process.poll()
                 process.kill()
                 process.wait()
-        shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
         if result.fate == "ended":
-            result.fate = _how_it_ended({} if ended is None else {"ended": ended}, self.limits)
+            result.fate = self._how_it_ended(ended, None)
         return result
+
+    def _how_it_ended(self, code: int | None, why: tuple[str, dict] | None) -> str:
+        """In words; `code` is the exit code, or minus the signal, and None if it only closed its connection."""
+        if why:
+            return say("your code was stopped: {why}", why=say(why[0], **why[1]))
+        if code is None:
+            return say("your code closed its connection to the grader")
+        own = say("your code ended the whole Python process")
+        if code >= 0:
+            return own + say(" (exit code {code})", code=code)
+        if os.name == "posix" and code == -signal.SIGKILL and (self.again or sandbox.is_filtered(self.choice)):
+            raise Interrupted("it was killed from outside (SIGKILL): for lack of memory, or by somebody")
+        with contextlib.suppress(ValueError):
+            return f"{own} ({signal.Signals(-code).name})"
+        return own
 
     # --------------------------------------------------------------------------------------------- the conversation
 
-    def _talk(self, connection: socket.socket, job: Job, clock: Clock) -> Result:
-        result = Result()
+    def _talk(self, connection: socket.socket, job: Job, clock: Clock) -> Run:
+        run = Run()
         receiver = Receiver(connection, time.monotonic() + START_SECONDS)
-        seconds = job.seconds * self.limits.patience
+        asked = {
+            id: {key: getattr(question, key) for key in ("name", "function", "points", "refused")}
+            for id, question in job.questions.items()
+        }
         try:
-            send(
-                connection,
-                {
-                    "cells": [asdict(cell) for cell in job.cells],
-                    "name": job.name,
-                    "function": job.function,
-                    "refused": job.refused,
-                },
-            )
-            self._wait_for_cells(receiver, result, clock)
-            receiver.deadline = time.monotonic() + seconds
-            receiver.more = Allowance(seconds, self.limits.idle, clock).left
-            calls = job.calls if result.kind == "function" else ()
-            if result.kind == "value":
-                _receive_outcome(receiver, result, 0, shown=True)
-            for i, arguments in enumerate(calls):
-                tree, blobs = encode(arguments)
-                send(connection, {"arguments": tree}, blobs)
-                _receive_outcome(receiver, result, len(arguments), shown=i < job.visible)
-                if not result.outcomes[-1].attempted:
-                    break
-        except OutOfTime:
-            if result.in_cell is not None:
-                one, all_cells = self.limits.cell_seconds, self.limits.cells_seconds
-                result.fate = (
-                    f"this cell was stopped after {one:g} seconds, or {all_cells:g} with those before it; "
-                    "does a loop never end?"
+            send(connection, {"cells": len(job.cells), "questions": asked, "language": job.language})
+            for cell in job.cells:
+                send(connection, asdict(cell))
+            whole = Allowance(job.seconds, self.limits.idle, clock)
+            try:
+                self._follow(connection, receiver, job, run, clock, whole)
+            finally:
+                run.used = whole.used()
+        except OutOfTime as error:
+            run.late, run.waited = True, isinstance(error, Waited)
+            if run.used >= job.seconds:
+                run.fate = self.all_used
+            elif run.at is not None:
+                seconds = job.questions[run.at].seconds * self.limits.patience
+                run.fate = say(
+                    "your code was stopped after {seconds:g} seconds; does a loop never end?", seconds=seconds
                 )
-            elif result.kind:
-                result.fate = f"your code was stopped after {seconds:g} seconds; does a loop never end?"
+            elif run.in_cell is not None:
+                one, all_cells = self.limits.cell_seconds, self.limits.cells_seconds
+                run.fate = say(
+                    "this cell was stopped after {one:g} seconds, or {all:g} with those before it; does a loop never end?",
+                    one=one,
+                    all=all_cells,
+                )
             else:
                 raise RuntimeError(f"the process did not begin within {START_SECONDS:g} seconds") from None
         except (Gone, OSError):
-            result.fate = "ended"
+            run.fate = "ended"
         except ProtocolError:  # without what it sent, which may be a hidden case
-            result.fate = "your code sent something else than an answer"
-        return result
+            run.fate = say("your code sent something else than an answer")
+        return run
 
-    def _wait_for_cells(self, receiver: Receiver, result: Result, clock: Clock) -> None:
-        together = Allowance(self.limits.cells_seconds, self.limits.idle, clock)
+    def _follow(
+        self, connection: socket.socket, receiver: Receiver, job: Job, run: Run, clock: Clock, whole: Allowance
+    ) -> None:
+        """Go through the notebook with the process: time its cells, and ask where it says that a check stands."""
+        together = one = Allowance(self.limits.cells_seconds, self.limits.idle, clock)
+        for_checks: dict[str, Allowance] = {}
+        checks: Counter[str] = Counter()
+
+        def watch(*allowances: Allowance) -> None:
+            receiver.more = lambda: min(allowance.left() for allowance in (*allowances, whole))
+            receiver.deadline = 0.0  # at once: how much of them is left?
+
         while True:
             match receiver.header():
-                case {"cell": int(index)}:
-                    result.in_cell = index
+                case {"ready": True, "walls": list(walls)} if run.walls is None:
+                    run.walls = [str(wall)[:40] for wall in walls[:8]]
+                case {"cell": int(index)} if run.walls is not None:
+                    run.in_cell = index
                     one = Allowance(self.limits.cell_seconds, self.limits.idle, clock)
-                    receiver.more = lambda one=one: min(one.left(), together.left())
-                    receiver.deadline = 0.0  # at once: how much of them is left?
-                case {"ready": True, "is": str(kind), "errors": list(errors), "walls": list(walls)} if kind:
-                    result.in_cell = None
-                    result.kind, result.walls = kind[:300], [str(wall)[:40] for wall in walls[:8]]
-                    result.errors = [_error(entry) for entry in errors[:1_000]]
+                    watch(one, together)
+                case {"failed": entry} if len(run.errors) < MOST_ERRORS:
+                    run.errors.append(_error(entry))
+                case {"check": str(id), "is": str(kind), "own": bool(own)} if id in job.questions and kind:
+                    checks[id] += 1
+                    if checks[id] <= MOST_CHECKS:
+                        one.pause(), together.pause()
+                        question, run.at = job.questions[id], id
+                        result = Result(id, own, kind[:300], errors=list(run.errors), walls=run.walls or [])
+                        run.results.append(result)
+                        if id in for_checks:  # all checks of an exercise together have the time of one
+                            for_checks[id].resume()
+                        else:
+                            seconds = question.seconds * self.limits.patience
+                            for_checks[id] = Allowance(seconds, self.limits.idle, clock)
+                        watch(for_checks[id])
+                        begun = time.monotonic()
+                        _ask(connection, receiver, question, result)
+                        result.seconds, run.at = time.monotonic() - begun, None
+                        for_checks[id].pause()
+                        one.resume(), together.resume()
+                        watch(one, together)
+                    send(connection, {"go": True})
+                case {"end": True} if run.walls is not None:
+                    run.in_cell = None
                     return
                 case _:
                     raise ProtocolError("a message that means nothing here")
+
+
+class OneNotebook:
+    """Runs the jobs of one notebook, however often it has to be run again: together they have `notebook_seconds`."""
+
+    def __init__(self, isolation: Isolation):
+        self.isolation, self.left = isolation, isolation.limits.notebook_seconds
+
+    def __call__(self, job: Job) -> Run:
+        if self.left <= 0:
+            return Run(fate=self.isolation.all_used)
+        run = self.isolation.run(replace(job, seconds=self.left))
+        self.left -= run.used
+        return run
+
+
+def _ask(connection: socket.socket, receiver: Receiver, question: Question, result: Result) -> None:
+    """Have an answer called, and take down what it gave."""
+    if result.kind == "value":
+        _receive_outcome(receiver, result, 0, shown=True)
+    for i, arguments in enumerate(question.calls if result.kind == "function" else ()):
+        tree, blobs = encode(arguments)
+        send(connection, {"arguments": tree}, blobs)
+        _receive_outcome(receiver, result, len(arguments), shown=i < question.visible)
+
+
+def _remove(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        sandbox.remove(folder)
+
+
+def _may_starve() -> bool:
+    """Whether a process may only seem to wait: more of them want a processor than there are, and the system does not
+    tell, as Linux does (`watching.used`), for how long one was ready."""
+    if os.path.exists("/proc/self/schedstat"):
+        return False
+    return not hasattr(os, "getloadavg") or os.getloadavg()[0] > (os.cpu_count() or 1)
+
+
+def _times(used: tuple[float, float]) -> tuple[float, float]:
+    """By everyone's clock the time does not count in which a process was ready and others had the processors."""
+    processor, waited = used
+    return processor, time.monotonic() - waited
 
 
 def _error(entry: Any) -> tuple[int, str, str]:
@@ -292,19 +468,9 @@ def _receive_outcome(receiver: Receiver, result: Result, arguments: int, *, show
             if not all(type(index) is int and 0 <= index < arguments for index in changed):
                 raise ProtocolError("an argument that there is not")
             if error is not None:
-                value, error = None, error[:2_000] or "your code stopped"
+                value, error = None, error[:2_000] or say("your code stopped")
             result.outcomes.append(Outcome(value, error, attempted, tuple(changed[:arguments])))
             if shown:
                 result.printed = str(header.get("printed", ""))[:4_000]
         case _:
             raise ProtocolError("a message that means nothing here")
-
-
-def _how_it_ended(ended: dict, limits: Limits) -> str:
-    code = ended.get("ended")
-    if ended.get("full"):
-        return f"your code was stopped: it wrote more than {limits.scratch >> 20} MB, or {limits.files} files"
-    if isinstance(code, int) and code < 0:
-        with contextlib.suppress(ValueError):
-            return f"your code ended the whole Python process ({signal.Signals(-code).name})"
-    return "your code ended the whole Python process" + (f" (exit code {code})" if isinstance(code, int) else "")

@@ -1,6 +1,6 @@
 """Everything that has to be run: on this machine's processors, or on a Dask cluster.
 
-An answer's verdict follows from its content alone, so neither the number of workers nor the order matters.
+A notebook's verdicts follow from its content alone, so neither the number of workers nor the order matters.
 """
 
 import queue
@@ -9,30 +9,27 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .isolating import Cell, Isolation
-from .judging import Judge, Verdict, grade
+from .extracting import CodeCell, Notebook
+from .isolating import Isolation, OneNotebook
+from .judging import Judge, Verdict, grade_notebook
 from .sandbox import Choice, Limits
 
 
 @dataclass(frozen=True)
 class Task:
-    """One answer to run, and the names under which its verdict is kept: by its own cells, and by the whole notebook."""
+    """One notebook to run, the exercises to judge in it, and the names under which their verdicts are kept."""
 
-    answer_key: str
-    notebook_key: str
-    exercise: str
-    cells: tuple[Cell, ...]
-    every: tuple[Cell, ...]
+    notebook: Notebook
+    released: list[CodeCell]
+    keys: dict[str, str]  # by exercise
 
 
-Done = Callable[[Task, Verdict], None]
+Verdicts = dict[str, Verdict]  # by exercise
+Done = Callable[[Task, Verdicts], None]
 
 
-def attention(judge: Judge, task: Task, error: BaseException) -> Verdict:
-    """The grader could not do its work: never a silent 0."""
-    points = judge.exercises[task.exercise].points
-    message = f"The grader could not run this answer: {type(error).__name__}: {error}"[:2_000]
-    return Verdict(task.exercise, "attention", 0, points, message)
+def _attention(judge: Judge, task: Task, error: BaseException) -> Verdicts:
+    return {id: Verdict.attention(judge.exercises[id], error) for id in task.keys}
 
 
 def run_here(
@@ -40,53 +37,65 @@ def run_here(
     judge: Judge,
     done: Done,
     *,
-    known: Callable[[Task], Verdict | None],
     workers: int,
     limits: Limits,
     choice: Choice,
 ) -> None:
     """Run `tasks` on `workers` threads, each with a server process of its own; `done` is called by one at a time.
 
-    What is `known` when a task's turn comes, since another student gave the same answer, is not run again.
+    What the grader could not do, or what the machine may have spoilt, is done again when all else is finished, alone.
     """
     waiting: queue.SimpleQueue[Task] = queue.SimpleQueue()
+    again: queue.SimpleQueue[Task] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
     lock, stop, failures = threading.Lock(), threading.Event(), []
 
-    def work() -> None:
+    def work(tasks: queue.SimpleQueue[Task], first: bool) -> None:
         try:
-            with Isolation(limits, choice) as isolation:
+            with Isolation(limits, choice, again=first) as isolation:
                 while not stop.is_set():
                     try:
-                        task = waiting.get_nowait()
+                        task = tasks.get_nowait()
                     except queue.Empty:
                         return
                     try:
-                        verdict = known(task) or grade(
-                            judge, isolation.run, task.exercise, task.cells, lambda task=task: task.every
+                        verdicts = grade_notebook(
+                            judge, OneNotebook(isolation), task.notebook, task.keys, task.released
                         )
                     except Exception as error:
-                        verdict = attention(judge, task, error)
+                        verdicts = _attention(judge, task, error)
+                    if first and any(verdict.status == "attention" for verdict in verdicts.values()):
+                        again.put(task)
+                        continue
                     with lock:
-                        done(task, verdict)
+                        done(task, verdicts)
         except BaseException as error:
             failures.append(error)
             stop.set()
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(workers)]
-    for thread in threads:
-        thread.start()
+    _on_threads([threading.Thread(target=work, args=(waiting, True), daemon=True) for _ in range(workers)], stop)
+    if not failures:
+        _on_threads([threading.Thread(target=work, args=(again, False), daemon=True)], stop)
+    if failures:
+        raise failures[0]
+
+
+def _on_threads(threads: list[threading.Thread], stop: threading.Event) -> None:
+    """Run them to their end; `stop` is set when this thread is interrupted."""
+    started = []
     try:
+        for thread in threads:
+            thread.start()
+            started.append(thread)
         for thread in threads:
             while thread.is_alive():
                 thread.join(0.2)  # short, so that Ctrl-C is heard
-    finally:
+    except BaseException:
         stop.set()
-        for thread in threads:
+        for thread in started:
             thread.join()
-    if failures:
-        raise failures[0]
+        raise
 
 
 def run_on_dask(
@@ -112,10 +121,10 @@ def run_on_dask(
         for future in as_completed(pending):
             task = futures[future.key]
             if future.status == "finished":
-                verdict = Verdict.from_json(future.result())
+                verdicts = {id: Verdict.from_json(values) for id, values in future.result().items()}
             else:
-                verdict = attention(judge, task, future.exception() or RuntimeError(future.status))
-            done(task, verdict)
+                verdicts = _attention(judge, task, future.exception() or RuntimeError(future.status))
+            done(task, verdicts)
             future.release()
 
 
@@ -130,4 +139,5 @@ def _on_worker(task: Task, hidden: tuple[int, ...], limits: Limits, choice: Choi
     judge = _judges.setdefault(hidden, Judge(exercises, hidden))
     if getattr(_own, "settings", None) != (limits, choice):
         _own.settings, _own.isolation = (limits, choice), Isolation(limits, choice)
-    return grade(judge, _own.isolation.run, task.exercise, task.cells, lambda: task.every).as_json()
+    verdicts = grade_notebook(judge, OneNotebook(_own.isolation), task.notebook, task.keys, task.released)
+    return {id: verdict.as_json() for id, verdict in verdicts.items()}

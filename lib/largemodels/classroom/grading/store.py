@@ -5,45 +5,46 @@ the exercise and the hidden seeds stay the same.
 """
 
 import json
-import os
 import secrets
-import tempfile
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+from ...storage import write_whole
 from .judging import Verdict
 
 
-def write_whole(path: Path, data: str | bytes) -> None:
-    """Replace a file at once: whoever reads it sees the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data.encode("utf-8") if isinstance(data, str) else data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+@dataclass(frozen=True)
+class Kept:
+    """How a result came about that was found in an earlier run. Empty where that was not noted."""
+
+    date: str
+    walls: str
 
 
 class Store:
-    """Results in `folder`, which need not exist yet."""
+    """Results in `folder`, which need not exist yet; `walls` is what answers run behind now."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, walls: str = ""):
+        self.folder, self.walls = folder, walls
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
 
-    def get(self, key: str) -> Verdict | None:
+    def get(self, key: str) -> tuple[Verdict, Kept] | None:
         try:
-            return Verdict.from_json(json.loads(self._path(key).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError, KeyError):
+            values = json.loads(self._path(key).read_text(encoding="utf-8"))
+            kept = Kept(values.pop("date", ""), values.pop("behind", ""))
+            return Verdict.from_json(values), kept
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
     def put(self, key: str, verdict: Verdict) -> None:
-        write_whole(self._path(key), json.dumps(verdict.as_json(), ensure_ascii=False))
+        values = verdict.as_json() | {"date": date.today().isoformat(), "behind": self.walls}
+        write_whole(self._path(key), json.dumps(values, ensure_ascii=False))
+
+    def forget(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
 
 
 def hidden_seeds(path: Path, count: int) -> tuple[int, ...]:

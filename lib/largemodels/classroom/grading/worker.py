@@ -10,10 +10,11 @@ import gc
 import json
 import linecache
 import os
-import shutil
 import signal
 import socket
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 from types import ModuleType
@@ -21,11 +22,16 @@ from typing import Any
 
 import torch
 
+from ...language import say, speaking
 from ..exercise import Case, Outcome, call, is_blank
-from ..ready_made import ready_made_name, refused
+from ..reading import shown as described
+from ..ready_made import ready_made_name, refused, told
+from ..report import Report
 from ..running import LimitedText
-from .protocol import Gone, ProtocolError, Receiver, encode, send
-from .sandbox import enclose
+from .likenotebook import run_cell, stand_in
+from .protocol import ProtocolError, Receiver, encode, send
+from .sandbox import enclose, remove
+from .watching import Watch, memory, used
 
 PRELOADED = (
     "math",
@@ -35,8 +41,9 @@ PRELOADED = (
     "largemodels.blocks",
     "largemodels.positions",
 )
+MISSING = object()
 PRINTED = 2_000  # characters of a student's output that are kept
-WATCH_SECONDS = 0.1
+HANGS_UP = 10.0  # seconds in which a process that has closed its connection should have ended
 
 
 def serve(config: dict) -> None:
@@ -52,75 +59,68 @@ def serve(config: dict) -> None:
         answer(connection, config, config["scratch"])
         os._exit(0)
     control = socket.socket(fileno=config["fd"])
-    _hide_from_children()
+    _set_dumpable(False)
     send(control, {"ready": True})
     gc.freeze()  # a child's garbage collection need not copy pages of objects that stay
-    for job in range(1 << 40):
+    while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
             os._exit(0)
-        _fork(control, descriptors[0], config, Path(config["scratch"]) / str(job))
+        _fork(control, descriptors[0], config)
 
 
-def _fork(control: socket.socket, descriptor: int, config: dict, scratch: Path) -> None:
+def _fork(control: socket.socket, descriptor: int, config: dict) -> None:
     """One answer: fork, tell the time when asked, wait for the grader's word that it is over, stop what is left, report."""
-    scratch.mkdir()
+    scratch = Path(tempfile.mkdtemp(dir=config["scratch"]))
+    here, there = socket.socketpair()
     child = os.fork()
     if child == 0:
         try:
             control.close()
+            here.close()
+            server = there.detach()
+            del here, there  # an answer finds its own connection, and nothing else
             os.setsid()
             _die_with_parent()
+            _set_dumpable(True)
             _close_standard_streams()
             os.chdir(scratch)
-            answer(socket.socket(fileno=descriptor), config, str(scratch))
+            answer(socket.socket(fileno=descriptor), config, str(scratch), server)
         finally:
             os._exit(0)
     os.close(descriptor)
-    full = False
-    control.settimeout(WATCH_SECONDS)
-    while True:
-        try:
-            word = control.recv(1)
-        except TimeoutError:
-            word = None
-        if not full and _too_full(scratch, config["limits"]):
-            full = True
-            os.kill(child, signal.SIGKILL)
-        if word == b"t":
-            send(control, {"seconds": _processor_seconds(child)})
-        elif word == b"":  # the grader is gone
-            os.kill(child, signal.SIGKILL)
-            os._exit(0)
-        elif word:
-            break
-    control.settimeout(None)
+    there.close()
+    watch = Watch(child, scratch, config["limits"], control, here)
+    times = 0.0, 0.0
+    while (word := watch.word()) == b"t":
+        with contextlib.suppress(OSError):  # it has ended
+            times = used(child)
+        send(control, {"used": times})
+    taken = memory(child)
+    status = _wait(child, HANGS_UP) if word == b"e" else None
+    hung_up = word == b"e" and status is None
     for target in (child, -child):  # and its group, where something could be started
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(target, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    shutil.rmtree(scratch, ignore_errors=True)
-    ended = os.waitstatus_to_exitcode(status)
-    send(control, {"ended": ended, "full": full})
+    if not word:  # the grader is gone
+        os._exit(0)
+    if status is None:
+        _, status = os.waitpid(child, 0)
+    watch.close()
+    with contextlib.suppress(OSError):
+        remove(scratch)
+    send(control, {"ended": None if hung_up else os.waitstatus_to_exitcode(status), "why": watch.why, "memory": taken})
 
 
-def _processor_seconds(process: int) -> float | None:
-    """What another process has used so far; None where the system does not tell."""
-    if not sys.platform.startswith("linux"):
-        return None
-    return time.clock_gettime((~process << 3) | 2)  # the clock that clock_getcpuclockid(3) names
-
-
-def _too_full(scratch: Path, limits: dict) -> bool:
-    total = count = 0
-    for folder, _, files in os.walk(scratch):
-        count += 1 + len(files)
-        for name in files:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(folder, name)).st_blocks * 512
-        if total > limits["scratch"] or count > limits["files"]:
-            return True
-    return False
+def _wait(child: int, seconds: float) -> int | None:
+    """How a child has ended; None if it has not, and only closed its connection."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        process, status = os.waitpid(child, os.WNOHANG)
+        if process:
+            return status
+        time.sleep(0.01)
+    return None
 
 
 def _die_with_parent() -> None:
@@ -131,13 +131,13 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
 
 
-def _hide_from_children() -> None:
+def _set_dumpable(whether: bool) -> None:
     """A process that is not dumpable keeps its memory to itself, also from others of the same user."""
     if sys.platform.startswith("linux"):
         import ctypes
 
         set_dumpable = 4
-        ctypes.CDLL(None).prctl(set_dumpable, 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(set_dumpable, int(whether), 0, 0, 0)
 
 
 def _close_standard_streams() -> None:
@@ -150,68 +150,97 @@ def _close_standard_streams() -> None:
 # ------------------------------------------------------------------------------------------------ one student's answer
 
 
-def answer(connection: socket.socket, config: dict, scratch: str) -> None:
-    """Run the cells, then the answer on each case that the grader sends."""
+def answer(connection: socket.socket, config: dict, scratch: str, server: int | None = None) -> None:
+    """Run the notebook's cells; at each check, call the answer on each case that the grader sends."""
     receiver = Receiver(connection)
     job = receiver.header()
-    os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "TEMP", "MPLCONFIGDIR"), scratch))
-    walls = enclose(config["limits"], scratch, config["readable"], config["choice"])
-    printed = LimitedText(PRINTED)
-    with (
-        contextlib.redirect_stdout(printed),
-        contextlib.redirect_stderr(printed),
-        refused(tuple(job["refused"])) as calls,
-    ):
-        namespace, errors = _run_cells(job["cells"], connection)
-        value = namespace.get(job["name"])
-        report: dict[str, Any] = {
-            "ready": True,
-            "errors": errors,
-            "walls": walls,
-            "is": _kind(value, job) if job["name"] in namespace else "missing",
-        }
-        send(connection, report)
-        if report["is"] == "value":
-            _send_outcome(connection, call(value, Case("")), printed)
-        while True:
+    cells = [receiver.header() for _ in range(job["cells"])]
+    os.environ.update(dict.fromkeys(("HOME", "TMPDIR", "TEMP", "MPLCONFIGDIR"), scratch), MPLBACKEND="Agg")
+    walls = enclose(config["limits"], scratch, config["readable"], config["choice"], server)
+    send(connection, {"ready": True, "walls": walls})
+    printed = LimitedText(0)
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        _Notebook(connection, receiver, job["questions"], job["language"]).run(cells)
+    send(connection, {"end": True})
+
+
+class _Notebook:
+    """The names of a notebook that runs, and the `check` that its cells call.
+
+    That check judges nothing, since nothing is known here: it lets the grader call the answer *as it is at this
+    moment*, and then says that all is well, so that code which goes on from a check's report does go on.
+    """
+
+    def __init__(self, connection: socket.socket, receiver: Receiver, questions: dict[str, dict], language: str):
+        self.connection, self.receiver, self.questions = connection, receiver, questions
+        self.language = language  # in which errors are told, whatever the notebook's own code asks for
+        self.by_name = {question["name"]: id for id, question in questions.items() if question["function"]}
+        self.asking = threading.RLock()  # a notebook may check in a thread
+        self.module = ModuleType("__main__")
+
+    def run(self, cells: list[dict]) -> None:
+        """Each cell as a notebook would, going on after an error: the definitions that stand, stand."""
+        sys.modules["__main__"] = self.module
+        sys.path.insert(0, "")  # a notebook imports what lies beside it, such as a file that a cell has written
+        stand_in(self.module, self.check)
+        for cell in cells:
+            with self.asking:
+                send(self.connection, {"cell": cell["index"]})
+            name = f"<cell {cell['index']}>"
+            linecache.cache[name] = (len(cell["code"]), None, cell["code"].splitlines(True), name)
             try:
-                header = receiver.header()
-            except Gone:
-                return
-            arguments = receiver.value(header["arguments"])
-            before = len(calls)
-            torch.manual_seed(0)
-            outcome = call(value, Case("", arguments))
-            if len(calls) > before and not outcome.error:  # the answer has caught the exception
-                outcome = Outcome(error=f"your code calls `{calls[-1]}`, which is what this exercise asks you to write")
-            _send_outcome(connection, outcome, printed)
+                run_cell(cell["code"], name, self.module.__dict__)
+            except BaseException as error:  # SystemExit among them
+                with self.asking:
+                    send(self.connection, {"failed": [cell["index"], type(error).__name__, str(error)[:500]]})
+            for id in cell["asks"]:
+                name = self.questions[id]["name"]
+                self._ask(id, self.module.__dict__.get(name, MISSING), own=False)
+
+    def check(self, answer: Any, exercise: Any = None) -> Report:
+        """What stands in the place of `classroom.check`, and finds the exercise as it does."""
+        id = self.by_name.get(getattr(answer, "__name__", None)) if exercise is None else exercise
+        if not isinstance(id, str) or id not in self.questions:
+            return Report(str(id), 0, 0, "passed", "")
+        self._ask(id, answer, own=True)
+        points = self.questions[id]["points"]
+        return Report(id, points, points, "passed", "")
+
+    def _ask(self, id: str, answer: Any, *, own: bool) -> None:
+        question, printed = self.questions[id], LimitedText(PRINTED)
+        with (
+            self.asking,
+            speaking(self.language),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            refused(tuple(question["refused"])) as calls,
+            torch.random.fork_rng(devices=[]),
+        ):
+            kind = _kind(answer, question)
+            send(self.connection, {"check": id, "is": kind, "own": own})
+            if kind == "value":
+                _send_outcome(self.connection, call(answer, Case("")), printed)
+            while "go" not in (header := self.receiver.header()):
+                arguments = self.receiver.value(header["arguments"])
+                before = len(calls)
+                torch.manual_seed(0)
+                outcome = call(answer, Case("", arguments))
+                if len(calls) > before and not outcome.error:  # the answer has caught the exception
+                    outcome = Outcome(error=told(calls[-1]))
+                _send_outcome(self.connection, outcome, printed)
 
 
-def _run_cells(cells: list[dict], connection: socket.socket) -> tuple[dict, list]:
-    """Run each cell as a notebook would, going on after an error; return the names, and the errors by cell."""
-    module = ModuleType("__main__")
-    sys.modules["__main__"] = module
-    errors = []
-    for cell in cells:
-        send(connection, {"cell": cell["index"]})
-        name = f"<cell {cell['index']}>"
-        linecache.cache[name] = (len(cell["code"]), None, cell["code"].splitlines(True), name)
-        try:
-            exec(compile(cell["code"], name, "exec"), module.__dict__)
-        except BaseException as error:  # SystemExit among them
-            errors.append([cell["index"], type(error).__name__, str(error)[:500]])
-    return module.__dict__, errors
-
-
-def _kind(value: Any, job: dict) -> str:
-    """What the notebook calls by the exercise's name."""
-    if job["name"] and (name := ready_made_name(value, tuple(job["refused"]))):
+def _kind(value: Any, question: dict) -> str:
+    """What is given as an answer."""
+    if value is MISSING:
+        return "missing"
+    if name := ready_made_name(value, tuple(question["refused"])):
         return f"ready made: {name}"
     if is_blank(value):
         return "blank"
-    if job["function"]:
-        return "function" if callable(value) else f"{str(value)[:80]!r} ({type(value).__name__})"
-    return "value"
+    if callable(value) == question["function"]:
+        return "function" if question["function"] else "value"
+    return f"{described(value)[:80]} ({type(value).__name__})"
 
 
 def _send_outcome(connection: socket.socket, outcome: Outcome, printed: LimitedText) -> None:
@@ -219,10 +248,10 @@ def _send_outcome(connection: socket.socket, outcome: Outcome, printed: LimitedT
         tree, blobs = encode(outcome.value)
         error = outcome.error
     except ProtocolError as problem:
-        tree, blobs, error = None, [], f"your answer is {problem}"
+        tree, blobs, error = None, [], say("your answer is {kind}", kind=problem)
     header = {"value": tree, "error": error and error[:2_000], "attempted": outcome.attempted}
     header |= {"changed": list(outcome.changed), "printed": str(printed)[: 2 * PRINTED]}
     if len(json.dumps(header)) > 1 << 20:
-        header |= {"value": None, "error": "your answer is too large"}
+        header |= {"value": None, "error": say("your answer is too large")}
         blobs = []
     send(connection, header, blobs)

@@ -1,0 +1,121 @@
+"""Who belongs to the class: ``roster.csv``, and whose a submission is that comes under some name or number.
+
+Systems call one person by many names: ``Ada Byron`` (Moodle), ``byronada`` (Canvas), ``ab123`` (Blackboard), ``2021001_Ada
+Byron`` (学习通). A name that fits two people, and no number that decides, counts for neither.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from .tables import read_number, read_table
+
+COLUMNS = {
+    "name": ("student", "full name", "姓名", "学生"),
+    "number": ("id", "student number", "id number", "学号", "学号/工号"),
+    "login": ("username", "user name", "email", "账号", "用户名"),
+    "section": ("class", "group", "班级"),
+    "extension": ("延期",),
+    "also": ("其他",),
+}
+LONG = 5  # digits of a number that no system's own count of its participants reaches by chance
+
+
+@dataclass(frozen=True)
+class Person:
+    """One line of the roster. `extension`: days, or the moment until which this person has time. `also`: what systems
+    call them that is neither name, number nor login, ``Li Wei 77`` for example."""
+
+    name: str
+    number: str = ""
+    login: str = ""
+    section: str = ""
+    extension: timedelta | datetime | None = None
+    also: tuple[str, ...] = ()
+
+
+def read_roster(path: Path) -> list[Person]:
+    """Everybody on the roster, in its order.
+
+    Raises:
+        ValueError: it is no such table, a line has no name, a number stands there twice, or an extension is neither
+            days nor a date.
+    """
+    people, numbers = [], {}
+    for row in read_table(path, COLUMNS, ("name",)):
+        where = f"{path}, line {row.line}"
+        if not row["name"]:
+            raise ValueError(f"{where}: no name")
+        for kind in ("number", "login"):
+            if row[kind] and (before := numbers.setdefault((kind, plain(row[kind])), row.line)) != row.line:
+                raise ValueError(f"{where}: the {kind} {row[kind]!r} stands in line {before}, too")
+        also = tuple(name.strip() for name in re.split(r"[;|]", row["also"]) if name.strip())
+        extension = _extension(row["extension"], where)
+        people.append(Person(row["name"], row["number"], row["login"], row["section"], extension, also))
+    return people
+
+
+def _extension(text: str, where: str) -> timedelta | datetime | None:
+    if not text:
+        return None
+    days = read_number(text)
+    if days is not None and 0 <= days < 10_000:
+        return timedelta(days=days)
+    try:
+        until = datetime.fromisoformat(text)
+    except ValueError:
+        problem = f"{where}: an extension is a number of days or a date like 2026-10-12, got {text!r}"
+        raise ValueError(problem) from None
+    return until + timedelta(days=1) if len(text) == len("2026-10-12") else until  # a date: to the end of that day
+
+
+class Roster:
+    """Finds people on it."""
+
+    def __init__(self, people: Sequence[Person]):
+        self.people = list(people)
+        self._ways: list[dict[str, set[Person]]] = [{}, {}, {}]
+        for person in self.people:
+            ways = (
+                {person.number, person.login, person.login.split("@")[0], *person.also},
+                {person.name},
+                joined(person.name),
+            )
+            for known, names in zip(self._ways, ways, strict=True):
+                for name in filter(plain, names):
+                    known.setdefault(plain(name), set()).add(person)
+
+    def whose(self, name: str, number: str = "") -> list[Person]:
+        """Nobody, one person, or several between whom nothing decides.
+
+        Where a system gives a number, the name is one that people may have chosen: a number in it says nothing then.
+        """
+        numbers, names, slugs = (lambda text, known=known: known.get(plain(text), set()) for known in self._ways)
+        words = [word for word in re.split(r"[\s_,;+()（）-]+", name) if word]
+        found = numbers(f"{name} {number}")
+        if not found and not number:
+            found = numbers(name) or next(filter(None, map(numbers, words)), set())
+        if not found:
+            found = names(name) or names(name.replace("_", " ")) or slugs("".join(words))
+            by_number = numbers(number) if len(number) >= LONG else set()
+            found = found & numbers(number) or found | by_number
+        if not found and not number:
+            found = next(filter(None, map(names, words)), set())
+        return [person for person in self.people if person in found]
+
+
+def joined(name: str) -> set[str]:
+    """A full name without spaces, its words in any order, as Canvas and others write it: ``byronada``."""
+    words = [word for word in re.split(r"[\s,]+", name) if word]
+    orders = itertools.permutations(words) if len(words) <= 4 else [words, words[-1:] + words[:-1]]
+    return {"".join(order) for order in orders}
+
+
+def plain(text: str) -> str:
+    """As names are compared: without case, spaces around, forms of letters, and the zeros that spreadsheets drop."""
+    text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return text.lstrip("0") if text.isdecimal() else text

@@ -1,0 +1,1 @@
+"""The course's commands: JupyterLab, the doctor, the planner, the bench."""
