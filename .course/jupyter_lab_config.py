@@ -13,6 +13,7 @@ c.ServerApp.allow_root = True  # in a container one is often root; the server st
 c.ServerApp.contents_manager_class = "largemodels.course.files.CourseFiles"
 c.TemplateExporter.extra_template_basedirs = [str(COURSE / ".course" / "nbconvert")]
 c.HTMLExporter.template_name = "course"
+c.HTMLExporter.filters = {"markdown2html": "largemodels.course.exporting.markdown2html"}
 c.LabApp.extra_labextensions_path = [str(COURSE / ".course" / "labextensions")]
 c.LabApp.default_url = "/lab/tree/START.ipynb"
 c.LabApp.check_for_updates_class = NeverCheckForUpdate

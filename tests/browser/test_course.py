@@ -123,8 +123,11 @@ def test_a_chapter_is_opened_read_and_printed(page, lab, course):
     printed = page.context.new_page()
     printed.set_viewport_size({"width": 718, "height": 1000})
     printed.emulate_media(media="print")
-    printed.route(re.compile("^https:"), lambda route: route.abort())  # formulas
+    asked: list[str] = []
+    printed.on("request", lambda request: asked.append(request.url))
     printed.goto(f"{lab}/nbconvert/html/chapters/01-attention.ipynb?download=false", referer=lab)
+    assert [url for url in asked if not url.startswith((lab, "data:"))] == []
+    assert printed.locator("math[display=block]").first.bounding_box()["width"] > 100
     assert printed.locator(".jp-CodeCell").count() > 20
     cut = """() => [...document.querySelectorAll("pre, img, .jp-InputArea-editor, .jp-OutputArea-output")].filter(
       part => part.scrollWidth > part.clientWidth + 1 || part.getBoundingClientRect().right > innerWidth
