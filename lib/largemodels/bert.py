@@ -10,7 +10,7 @@ ALBERT     narrow, then projected          one, used many times    two         r
 RoBERTa    as wide as the blocks           each its own            one         (nothing)
 =========  ==============================  ======================  ==========  ============================
 
-RoBERTa also keeps the first rows of its table of positions for padding, see `BERTConfig.pad`.
+RoBERTa counts its positions from the row behind that of the padding, see `BERTConfig.pad`.
 
 Sources: BERT: Devlin et al. 2018 (arXiv 1810.04805); ALBERT: Lan et al. 2019 (arXiv 1909.11942); RoBERTa: Liu et al.
 2019 (arXiv 1907.11692).

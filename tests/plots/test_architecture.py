@@ -63,6 +63,7 @@ def test_the_parts_are_those_of_the_paper(models, name):
     assert ("RMSNorm" in said) != ("LayerNorm" in said)
     assert ("cross-attention" in said) == (len(columns) == 2)
     assert ("tied" in said) == (name not in ("T5", "rotary"))
+    assert ("; then beside them of the first token: linear, tanh" in said) == (name in ("BERT", "ALBERT"))
 
 
 def test_the_sizes_are_those_of_parameters(models):

@@ -120,6 +120,13 @@ function render({ model, el }) {
     target.focus();
   };
 
+  // Black or white, whichever stands out more (contrast as WCAG 2.2 defines it), as `ink_on` of the pictures.
+  const inkOn = (...channels) => {
+    const [r, g, b] = channels.map((c) => (c <= 10.31 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    const luminance = 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    return (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) ? "black" : "white";
+  };
+
   const drawTable = (active) => range.forEach((i) => {
     const weights = weightsOf(i);
     range.forEach((j) => {
@@ -129,7 +136,7 @@ function render({ model, el }) {
       button.ariaLabel = on ? say("weight", { ...place, weight: weights[j].toFixed(2) }) : say("hidden", place);
       button.textContent = on ? weights[j].toFixed(2) : "";
       button.style.background = on ? `rgb(${r}, ${g}, ${b})` : "";
-      button.style.color = on ? (0.299 * r + 0.587 * g + 0.114 * b > 117 ? "black" : "white") : "";
+      button.style.color = on ? inkOn(r, g, b) : "";
       button.classList.toggle("followed", i === active);
     });
     const nothing = !weights.some((w) => w > 0);

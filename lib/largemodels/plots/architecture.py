@@ -66,6 +66,7 @@ class Column(NamedTuple):
         times: how many blocks there are.
         variety: how they differ from each other, in words, if at all.
         outputs: the parts after the last block.
+        beside: those of a second head, which reads the same vectors as the first.
     """
 
     title: str
@@ -74,11 +75,13 @@ class Column(NamedTuple):
     times: int
     variety: str
     outputs: list[Part]
+    beside: list[Part]
 
     @property
     def parts(self) -> list[Part]:
         variety = [Part("block", self.variety)] if self.variety else []
-        return [*self.inputs, *variety, *(part for sublayer in self.block for part in sublayer.parts), *self.outputs]
+        block = (part for sublayer in self.block for part in sublayer.parts)
+        return [*self.inputs, *variety, *block, *self.outputs, *self.beside]
 
 
 # ------------------------------------------------------------------------------------------------- from the modules
@@ -92,19 +95,21 @@ def outline(model: "nn.Module") -> list[Column]:
     """
     if hasattr(model, "decoder"):  # reads with one stack, writes with another
         return [
-            _column(say("encoder"), model.encoder, _inputs(model, "source"), []),
-            _column(say("decoder"), model.decoder, _inputs(model, "target"), _outputs(model)),
+            _column(say("encoder"), model.encoder, _inputs(model, "source"), [], []),
+            _column(say("decoder"), model.decoder, _inputs(model, "target"), _outputs(model), []),
         ]
     stack = getattr(model, "stack", None) or getattr(getattr(model, "encoder", None), "stack", None)
     if stack is None:
         raise TypeError(f"an architecture is drawn of a model with stacks of blocks, got {type(model).__name__}")
     title = say("decoder") if stack.blocks[0].causal else say("encoder")
-    return [_column(title, stack, _inputs(model, ""), _outputs(model))]
+    return [_column(title, stack, _inputs(model, ""), _outputs(model), _beside(model))]
 
 
-def _column(title: str, stack: "Stack", inputs: list[Part], outputs: list[Part]) -> Column:
+def _column(title: str, stack: "Stack", inputs: list[Part], outputs: list[Part], beside: list[Part]) -> Column:
     last = [] if stack.norm is None else [_norm(stack.norm)]
-    return Column(title, inputs, _sublayers(stack.blocks[0]), len(stack.blocks), _variety(stack), last + outputs)
+    return Column(
+        title, inputs, _sublayers(stack.blocks[0]), len(stack.blocks), _variety(stack), last + outputs, beside
+    )
 
 
 def _variety(stack: "Stack") -> str:
@@ -214,11 +219,18 @@ def _outputs(model: "nn.Module") -> list[Part]:
     if id(head.weight) in embeddings:
         form = _with(form, say("tied to the embeddings"))
     parts.append(Part("head", form, _times(head.weight.shape[::-1])))
-    if getattr(model, "pair_head", None) is not None:
-        parts.append(
-            Part("head", say("and of the first token: tanh, linear"), _times(model.pair_head.output.weight.shape[::-1]))
-        )
     return parts
+
+
+def _beside(model: "nn.Module") -> list[Part]:
+    """The head for a pair of texts, if there is one."""
+    head = getattr(model, "pair_head", None)
+    if head is None:
+        return []
+    return [
+        Part("head", say("of the first token: linear, tanh"), _times(head.pooler.weight.shape[::-1])),
+        Part("head", say("output layer"), _times(head.output.weight.shape[::-1])),
+    ]
 
 
 def _has_weight(module: "nn.Module") -> bool:
@@ -268,8 +280,9 @@ def architecture(
     """
     columns = outline(model)
     new, gone = changes(columns, outline(than)) if than is not None else ([[False] * len(c.parts) for c in columns], [])
-    height, width = max(map(_height, columns)), COLUMN * len(columns)
-    note = _note(model, than, gone, 62 * len(columns))
+    places = len(columns) + any(column.beside for column in columns)
+    height, width = max(map(_height, columns)), COLUMN * places
+    note = _note(model, than, gone, 62 * places)
     below = 0.2 * (note.count("\n") + 1) + 0.15 if note else 0.1
     ax = ax or new_axes(width + 0.4, height + below + 0.5)
     reading = []  # the heights of the decoder's cross-attention
@@ -304,7 +317,7 @@ def _note(model: "nn.Module", than: "nn.Module | None", gone: list[str], width: 
 
 def _height(column: Column) -> float:
     """Of what `_draw_column` draws."""
-    boxes = len(column.parts) - bool(column.variety)
+    boxes = len(column.parts) - bool(column.variety) - len(column.beside)
     return boxes * (HEIGHT + GAP) + len(column.block) * (0.2 + GAP) + 1.05
 
 
@@ -339,11 +352,10 @@ def _draw_column(ax: "Axes", column: Column, marks: Iterator[bool], x: float, re
     look = {"fontsize": 8, "linespacing": 1.1, "color": CHANGED if different else INK}
     ax.text(x + 0.15, y + 0.03, times, ha="left", va="bottom", **look)
     y += 0.3  # room for the number of blocks
-    for part in column.outputs:
-        y = _box(ax, part, next(marks), x, y)
-    _line(ax, x, y, y + GAP)
-    end = say("logits") if column.outputs and column.outputs[-1].kind == "head" else say("memory")
-    ax.text(x, y + GAP + 0.1, end, ha="center", va="center", fontsize=8.5, color=SOFT_INK)
+    top = _draw_head(ax, column.outputs, marks, x, y)
+    if column.beside:
+        ax.plot([x, x + COLUMN], [y, y], color=INK, linewidth=1.2, zorder=1)
+        _draw_head(ax, column.beside, marks, x + COLUMN, y)
     ax.text(
         x - WIDE / 2 - 0.36,
         bottom + 0.06,
@@ -354,6 +366,16 @@ def _draw_column(ax: "Axes", column: Column, marks: Iterator[bool], x: float, re
         rotation=90,
         color=SOFT_INK,
     )
+    return top
+
+
+def _draw_head(ax: "Axes", parts: list[Part], marks: Iterator[bool], x: float, y: float) -> float:
+    """What stands on a stack, with the word for what comes out of it; returns the height of its top."""
+    for part in parts:
+        y = _box(ax, part, next(marks), x, y)
+    _line(ax, x, y, y + GAP)
+    end = say("logits") if parts and parts[-1].kind == "head" else say("memory")
+    ax.text(x, y + GAP + 0.1, end, ha="center", va="center", fontsize=8.5, color=SOFT_INK)
     return y + GAP
 
 
@@ -412,4 +434,6 @@ def _said(column: Column, marks: list[bool]) -> str:
         steps.append(say("{count} blocks of {parts}", count=column.times, parts=block))
     if column.outputs:
         steps.append(said(column.outputs))
+    if column.beside:
+        steps.append(say("beside them {parts}", parts=said(column.beside)))
     return say("{stack} from bottom to top: {steps}", stack=column.title, steps=say("; then ").join(steps))

@@ -1002,7 +1002,7 @@ SUSPICION = Exercise(
             "leaves it with nothing. It has to be trained again.",
         ),
     ),
-    hints=("Which of the two measurements in section 2.1 exposed the forecaster without a mask?",),
+    hints=("Which measurements of section 2.1 exposed the forecaster without a mask?",),
     success="E. Training and held-out loss share the leak, so their agreement proves nothing. A leak detector, or a few words "
     "written by the model alone, would have told on the first day.",
 )

@@ -743,7 +743,8 @@ DECODER_BLOCK = Exercise(
         "Three lines, all of the form `x = x + sublayer(norm(x))`.",
         "Which of the two attentions needs a causal mask, which needs `memory_mask`, and why does neither need both?",
     ),
-    success="Right. Six of these, an encoder of the same parts without the middle line, and you have the model of 2017.",
+    success="Right. Six of these, an encoder of the same parts without the middle line, and you have the model of 2017, but for "
+    "its eight heads and the place of its norms.",
 )
 
 

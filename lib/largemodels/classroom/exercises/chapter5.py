@@ -626,7 +626,7 @@ RMS = Exercise(
         "One number for each position divides its d numbers. Of what is it a mean, and over which axis?",
         "ε stands beside the number that it is to keep away from 0.",
     ),
-    success="Right. Half of LayerNorm, and in section 5.9 you cannot tell the two apart by their losses.",
+    success="Right. Half of LayerNorm, and by their losses in section 5.9 you can hardly tell the two apart.",
 )
 
 
@@ -718,7 +718,7 @@ T5_ATTENTION = Exercise(
         "Two things are wrong: a factor, and the place of the bias.",
         "Where would −∞ in the bias have to be added in order to hide a key?",
     ),
-    success="Right. Two bugs, and neither would have raised an error: the model would only have been a little worse.",
+    success="Right. Two bugs, and neither would have raised an error: the model would only have been worse.",
 )
 
 

@@ -445,7 +445,7 @@ PAIR = Exercise(
         "Write the tokens of two short texts in a row, and below each of them 0 or 1.",
         "Each text ends with its own [SEP]. How many tokens has each of the two parts, and to which belongs [CLS]?",
     ),
-    success="Right. That one bit per token is all that tells the model where a text ends and the next one begins.",
+    success="Right. Besides [SEP], that one bit per token is all that tells the model which text a token belongs to.",
 )
 
 

@@ -474,8 +474,8 @@ SCORES = Exercise(
         "The logits at a position are about the *next* token. At which position do you learn how probable the candidate's first "
         "token is?",
     ),
-    success="Right. GPT-3 was tested on multiple-choice tasks like this; whether to take the sum or the mean per token was "
-    "chosen task by task.",
+    success="Right. GPT-3 was tested on multiple-choice tasks like this, with a correction: on most of them the mean per "
+    "token, on a few the difference from the answer's log-probability by itself.",
 )
 
 

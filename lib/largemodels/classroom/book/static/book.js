@@ -15,6 +15,18 @@ document.addEventListener("DOMContentLoaded", () => {
   tell();
 
   for (const caption of document.querySelectorAll(".caption[role=heading]")) caption.ariaLevel = 2;
+
+  // What the theme leaves without a name: its two columns at the sides, and the empty corners of tables.
+  for (const [name, title] of [[".sidebar-drawer", ".sidebar-brand-text"], [".toc-drawer", ".toc-title"]]) {
+    const side = document.querySelector(`aside${name}`), said = document.querySelector(title);
+    if (side && said) side.ariaLabel = said.textContent.trim();
+  }
+  for (const corner of document.querySelectorAll("article th")) {
+    if (corner.textContent.trim()) continue;
+    const cell = document.createElement("td");
+    cell.className = corner.className;
+    corner.replaceWith(cell);
+  }
 });
 
 // What is wider than the page is scrolled with the keyboard, too; formulas get their width late.
