@@ -19,7 +19,7 @@ from largemodels.classroom.hours import hours, hours_table
 from largemodels.classroom.release import COURSE, release, stale
 from largemodels.classroom.shelf.figures import figures
 from largemodels.classroom.shelf.glossary import CODE, Term, read_terms
-from largemodels.classroom.shelf.pages import PageError, filled
+from largemodels.classroom.shelf.pages import PageError, filled, filled_pages
 from largemodels.classroom.shelf.sections import sections, share_out
 from largemodels.classroom.shelf.syllabus import Syllabus
 from largemodels.classroom.sources import build, targets
@@ -278,6 +278,17 @@ def test_a_place_that_cannot_be_filled_is_named(text, tmp_path):
         return
     with pytest.raises(PageError, match="<!-- "):
         filled(text, tmp_path, {})
+
+
+def test_a_page_speaks_its_own_language_whatever_the_course_s_folder_is_called(tmp_path):
+    for name in ("README.md", "README.zh.md", "docs/mistakes.md", "docs/zh/mistakes.md"):
+        page = tmp_path / "zh" / name
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("<!-- made: mistakes -->\n<!-- end -->\n")
+    pages = filled_pages(tmp_path / "zh", exercises)
+    chinese = {path.relative_to(tmp_path / "zh").as_posix() for path, text in pages.items() if "掩码" in text}
+    assert len(pages) == 4
+    assert chinese == {"README.zh.md", "docs/zh/mistakes.md"}
 
 
 def test_release_fills_pages_and_finds_those_that_are_stale(tmp_path):

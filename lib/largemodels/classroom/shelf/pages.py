@@ -69,7 +69,7 @@ def filled_pages(course: Path, exercises: Mapping[str, Exercise]) -> dict[Path, 
     for path in sorted(path for pattern in PAGES for path in course.glob(pattern)):
         text = path.read_text(encoding="utf-8")
         try:
-            with speaking(_language(path)):
+            with speaking(_language(path.relative_to(course))):
                 wanted = filled(text, course, exercises)
         except PageError as error:
             raise PageError(f"{path.relative_to(course).as_posix()}: {error}") from None
@@ -79,7 +79,7 @@ def filled_pages(course: Path, exercises: Mapping[str, Exercise]) -> dict[Path, 
 
 
 def _language(page: Path) -> str:
-    """Of ``README.zh.md`` and ``docs/zh/…`` it is "zh"."""
+    """Of ``README.zh.md`` and ``docs/zh/…`` it is "zh"; the folder of the course may have any name."""
     named = (code for code in languages() if page.stem.endswith(f".{code}") or page.parent.name == code)
     return next(named, ENGLISH)
 
