@@ -280,7 +280,7 @@ def test_a_place_that_cannot_be_filled_is_named(text, tmp_path):
         filled(text, tmp_path, {})
 
 
-def test_a_page_speaks_its_own_language_whatever_the_course_s_folder_is_called(tmp_path):
+def test_a_page_speaks_its_own_language_whatever_the_folder_is_called(tmp_path):
     for name in ("README.md", "README.zh.md", "docs/mistakes.md", "docs/zh/mistakes.md"):
         page = tmp_path / "zh" / name
         page.parent.mkdir(parents=True, exist_ok=True)
