@@ -238,6 +238,31 @@ HONEST = {
         "import asyncio\nasync def give(x):\n    await asyncio.sleep(0.01)\n    return x\nroot = await give(math.sqrt)",
         BODY.replace("math.sqrt", "root"),
     ),
+    "%run of a file that a cell wrote": lambda: before(
+        "%%writefile helper_to_run.py\nimport math\ndef root(n):\n    return math.sqrt(n)",
+        "%run helper_to_run.py\n" + BODY.replace("math.sqrt", "root"),
+    ),
+    "%run -i, the file uses the notebook's names": lambda: before(
+        "%%writefile helper_to_run_here.py\nroot = math.sqrt",
+        "%run -i helper_to_run_here\n" + BODY.replace("math.sqrt", "root"),
+    ),
+    "what %%capture caught": lambda: before(
+        "%%capture --no-stderr caught\nprint('hello')", "caught.show()\nprint(caught.stdout, caught.outputs)\n" + BODY
+    ),
+    "annotations from the future, for all cells below": lambda: at_the_top(
+        "from __future__ import annotations",
+        BODY.replace("query, key, value, mask=None", "query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None"),
+    ),
+    "a display that is updated": lambda: answered(
+        "from IPython.display import display\nshown = display('0 %', display_id=True)\nshown.update('100 %')\n" + BODY
+    ),
+    "IPython asked for its shell, and a figure": lambda: answered(
+        "from IPython import get_ipython\nget_ipython().run_line_magic('precision', '3')\n"
+        "import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\n" + BODY
+    ),
+    "a notebook told from a script": lambda: answered(
+        "if 'InteractiveShell' in type(get_ipython()).__name__:\n" + indented(BODY)
+    ),
     "display": lambda: with_cells("display(attention)\nfrom IPython.display import display, HTML\ndisplay(HTML('x'))"),
     "input": lambda: with_cells("name = input('Your name? ')\nprint('hello', name)"),
     "answer typed above the check": lambda: merged(answered(BODY)),

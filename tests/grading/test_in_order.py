@@ -9,7 +9,7 @@ import pytest
 
 from largemodels.classroom import exercises
 from largemodels.classroom.grading import extracting
-from largemodels.classroom.grading.cellcode import names, python
+from largemodels.classroom.grading.cellcode import CAPTURED, names, python
 from largemodels.classroom.grading.extracting import CodeCell, Notebook
 from largemodels.classroom.grading.isolating import MOST_CHECKS, Isolation, OneNotebook
 from largemodels.classroom.grading.judging import SELECTED, Judge, Verdict, grade_notebook
@@ -154,7 +154,11 @@ def test_only_the_chapters_that_are_there_by_half_are_read_beside_the_first():
         ("    a = 1\n    b = 2", "a = 1\nb = 2\n"),
         (">>> a = 1\n... \n>>> b", "a = 1\n\nb\n"),
         ("%%time\nx = 1", "None\nx = 1"),
-        ("%%capture out\nx = 1", "out = None\nx = 1"),
+        ("%%capture\nx = 1", "None\nx = 1"),
+        ("%%capture --no-stderr out\nx = 1", f"out = {CAPTURED}\nx = 1"),
+        ("%run a.py 1", "globals().update(__import__('runpy').run_path('a.py', run_name='__main__'))"),
+        ("%run -i 'a b'", "exec(compile(open('a b.py', encoding='utf-8').read(), 'a b.py', 'exec'), globals())"),
+        ("%run -m timeit\n%run other.ipynb\n%run '", "None\nNone\nNone"),
         ("%%bash\nrm -r /", "pass"),
         ("if x:\n    !ls\n    %timeit f()", "if x:\n    None\n    None"),
         ("def f(:", "def f(:\n"),

@@ -1,12 +1,13 @@
 """The Python that a notebook's cell means, and the names in it.
 
 IPython's own transformer takes away indents and prompts and turns magics into calls; these calls are then replaced by
-what they mean to a program that shows nothing: ``%time f()`` is ``f()``, ``!ls`` is nothing, ``files = !ls`` is an
-empty list.
+what they mean to a program that shows nothing: ``%time f()`` is ``f()``, ``%run helper.py`` runs that file, ``!ls`` is
+nothing, ``files = !ls`` is an empty list.
 """
 
 import ast
 import re
+import shlex
 import symtable
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -15,6 +16,7 @@ LONGEST = 200_000  # characters of one cell; no person writes more
 MOST_TRANSFORMED = 2_000  # lines that IPython is asked about: its time grows with their square
 RUNS_ITS_LINE = ("time", "prun", "memit", "mprun", "lprun", "snakeviz")
 RUNS_ITS_CELL = ("time", "prun", "capture", "debug", "memit", "snakeviz")
+CAPTURED = "__import__('IPython.utils.capture').utils.capture.CapturedIO(None, None)"  # what was printed: nothing
 BROKEN = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)
 MODULES = frozenset({"torch", "math", "plt", "np", "os", "sys"})
 
@@ -49,8 +51,8 @@ def python(source: str) -> str:
 def _cell_magic(name: str, line: str, body: str) -> str:
     """A cell below ``%%name line``."""
     if name in RUNS_ITS_CELL:
-        keeps = name == "capture" and re.match(r"[^\W\d]\w*", line)
-        return f"{keeps[0] + ' = ' if keeps else ''}None\n" + python(body)
+        keeps = next((word for word in line.split() if word.isidentifier()), None) if name == "capture" else None
+        return (f"{keeps} = {CAPTURED}" if keeps else "None") + "\n" + python(body)
     if name in ("writefile", "file"):
         mode = "a" if line.startswith("-a ") else "w"
         path = line.removeprefix("-a ").strip().strip("'\"")
@@ -74,6 +76,8 @@ class _Plain(ast.NodeTransformer):
             match tree.body:
                 case [ast.Expr(value=value)]:
                     return value
+        if (code := _file_run(node)) is not None:
+            return ast.parse(code, mode="eval").body
         return ast.List([], ast.Load()) if method == "getoutput" else ast.Constant(None)
 
 
@@ -86,12 +90,36 @@ def _method(node: ast.AST) -> str | None:
 
 def _timed(node: ast.AST) -> str | None:
     """The code in ``%time code``."""
-    if _method(node) != "run_line_magic":
+    name, code = _line_magic(node)
+    return code if name in RUNS_ITS_LINE else None
+
+
+def _line_magic(node: ast.AST) -> tuple[str, str]:
+    """Name and line of ``%name line``; both empty for anything else."""
+    if _method(node) == "run_line_magic":
+        match node.args:
+            case [ast.Constant(value=str(name)), ast.Constant(value=str(line))]:
+                return name, line
+    return "", ""
+
+
+def _file_run(node: ast.AST) -> str | None:
+    """What ``%run file.py`` does, by which the notebook gets the file's names; with ``-i`` the file has the notebook's."""
+    name, line = _line_magic(node)
+    if name != "run":
         return None
-    match node.args:
-        case [ast.Constant(value=str(name)), ast.Constant(value=str(code))] if name in RUNS_ITS_LINE:
-            return code
-    return None
+    try:
+        words = shlex.split(line)
+    except ValueError:  # a quotation mark that nothing closes
+        return None
+    path = next((word for word in words if not word.startswith("-")), "")
+    if not path or "-m" in words or path.endswith(".ipynb"):  # a module, or another notebook, was not handed in
+        return None
+    options = words[: words.index(path)]
+    path = path if path.endswith(".py") else f"{path}.py"
+    if "-i" in options:
+        return f"exec(compile(open({path!r}, encoding='utf-8').read(), {path!r}, 'exec'), globals())"
+    return f"globals().update(__import__('runpy').run_path({path!r}, run_name='__main__'))"
 
 
 def _parsed(source: str) -> ast.Module | None:
@@ -137,8 +165,8 @@ def names(code: str) -> Names:
                 defined.add(statement.name)
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda()):
                 defined.add(name)
-            case ast.ImportFrom(names=[ast.alias(name="*")]):
-                bound.add("*")
+            case ast.ImportFrom(names=[ast.alias(name="*")]) | ast.ImportFrom(module="__future__"):
+                bound.add("*")  # any cell may need it
             case ast.Expr(value=ast.Call(func=ast.Attribute() as function)):
                 touched |= _base(function)
         if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):

@@ -3,25 +3,39 @@
 Nothing here shows anything or starts anything: a figure, a widget or a line of the shell means nothing to a grade.
 """
 
+import __future__
+
 import ast
 import asyncio
 import builtins
+import functools
 import inspect
+import operator
 import selectors
 import sys
 from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+FUTURES = functools.reduce(operator.or_, (getattr(__future__, n).compiler_flag for n in __future__.all_feature_names))
 
-def run_cell(code: str, name: str, namespace: dict) -> None:
-    """Run a cell's code, which may use ``await`` outside of functions, as a notebook does."""
-    compiled = compile(code, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    if compiled.co_flags & inspect.CO_COROUTINE:
-        with asyncio.Runner(loop_factory=_Loop) as runner:
-            runner.run(_finish(eval(compiled, namespace)))
-    else:
-        exec(compiled, namespace)
+
+class Cells:
+    """Runs cells as a notebook does: ``await`` may stand outside of functions, and ``from __future__ import …`` holds
+    for the cells that follow, too."""
+
+    def __init__(self, namespace: dict):
+        self.namespace, self.futures = namespace, 0
+
+    def run(self, code: str, name: str) -> None:
+        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | self.futures
+        compiled = compile(code, name, "exec", flags=flags, dont_inherit=True)
+        self.futures |= compiled.co_flags & FUTURES
+        if compiled.co_flags & inspect.CO_COROUTINE:
+            with asyncio.Runner(loop_factory=_Loop) as runner:
+                runner.run(_finish(eval(compiled, self.namespace)))
+        else:
+            exec(compiled, self.namespace)
 
 
 async def _finish(cell: Any) -> None:
@@ -44,26 +58,59 @@ class _Loop(asyncio.SelectorEventLoop):
         pass
 
 
-class Shell:
-    """`get_ipython()`: takes every request, does nothing, returns None."""
+class Anything:
+    """Takes every request, also of a part of it (``shell.events.register(…)``), does nothing, returns None."""
+
+    def __getattr__(self, name: str) -> "Anything":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Anything()
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> None:
+        pass
+
+
+class Shell(Anything):
+    """`get_ipython()`."""
 
     def __init__(self, namespace: dict):
         self.user_ns, self.config = namespace, {}
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *arguments, **keywords: None
+
+Shell.__name__ = "ZMQInteractiveShell"  # by which programs tell a notebook from a script
 
 
-def stand_in(module: ModuleType, check: Callable) -> None:
-    """Give the notebook that runs as `module` what it would find in a kernel, and `check` as the course's."""
+class Handle:
+    """What `display` returns to whoever gives what is displayed a name: it can be shown again."""
+
+    def __init__(self, display_id: object):
+        self.display_id = display_id
+
+    def display(self, *objects: Any, **options: Any) -> None:
+        pass
+
+    update = display
+
+
+def display(*objects: Any, display_id: object = None, **options: Any) -> Handle | None:
+    """Shows nothing."""
+    return Handle(display_id) if display_id else None
+
+
+def stand_in(module: ModuleType, check: Callable, *, ipython: bool) -> None:
+    """Give the notebook that runs as `module` what it would find in a kernel, and `check` as the course's.
+
+    `ipython`: whether its cells speak of IPython, which takes a moment to import.
+    """
     shell = Shell(module.__dict__)
     builtins.get_ipython = lambda: shell
-    builtins.display = lambda *objects, **options: None
+    builtins.display = display
     builtins.input = lambda prompt="": ""  # nobody is there to type anything
-    if ipython := sys.modules.get("IPython"):
-        ipython.get_ipython = ipython.core.getipython.get_ipython = builtins.get_ipython
+    if ipython:
+        import IPython.display
+
+        IPython.get_ipython = IPython.core.getipython.get_ipython = builtins.get_ipython
+        IPython.display.display = display
     classroom = sys.modules["largemodels.classroom"]
     classroom.__all__ = ["check", "exercises", "hand_in", "progress"]
     classroom.check = check

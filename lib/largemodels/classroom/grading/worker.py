@@ -28,7 +28,7 @@ from ..reading import shown as described
 from ..ready_made import ready_made_name, refused, told
 from ..report import Report
 from ..running import LimitedText
-from .likenotebook import run_cell, stand_in
+from .likenotebook import Cells, stand_in
 from .protocol import ProtocolError, Receiver, encode, send
 from .sandbox import enclose, remove
 from .watching import Watch, memory, used
@@ -182,14 +182,15 @@ class _Notebook:
         """Each cell as a notebook would, going on after an error: the definitions that stand, stand."""
         sys.modules["__main__"] = self.module
         sys.path.insert(0, "")  # a notebook imports what lies beside it, such as a file that a cell has written
-        stand_in(self.module, self.check)
+        stand_in(self.module, self.check, ipython=any("IPython" in cell["code"] for cell in cells))
+        notebook = Cells(self.module.__dict__)
         for cell in cells:
             with self.asking:
                 send(self.connection, {"cell": cell["index"]})
             name = f"<cell {cell['index']}>"
             linecache.cache[name] = (len(cell["code"]), None, cell["code"].splitlines(True), name)
             try:
-                run_cell(cell["code"], name, self.module.__dict__)
+                notebook.run(cell["code"], name)
             except BaseException as error:  # SystemExit among them
                 with self.asking:
                     send(self.connection, {"failed": [cell["index"], type(error).__name__, str(error)[:500]]})
