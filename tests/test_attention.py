@@ -222,6 +222,38 @@ def test_large_scores_stay_finite():
     assert gradients(output, [query])[0].isfinite().all()
 
 
+@pytest.mark.parametrize("hidden", [(), (0,), (0, 1, 2)], ids=str)
+def test_a_bias_that_hides_all_keys_gives_zeros_with_weights_and_without(hidden):
+    query, key, value = (torch.randn(2, n, 4, requires_grad=True) for n in (3, 5, 5))
+    bias = torch.randn(3, 5)
+    bias[list(hidden)] = -math.inf
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+    output, weights = scaled_dot_product_attention(query, key, value, bias=bias, return_weights=True)
+    close(scaled_dot_product_attention(query, key, value, bias=bias), expected)
+    close(output, expected)
+    assert all((weights[:, row] == 0).all() for row in hidden)
+    close(gradients(output, [query, key, value]), gradients(expected, [query, key, value]))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (5,)])
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_mask_or_bias_of_keys_alone_serves_every_query(shape, causal):
+    query, key, value = (torch.randn(2, n, 4) for n in (3, 5, 5))
+    mask, bias = torch.rand(shape) < 0.6, torch.randn(shape)
+    for options in ({"mask": mask}, {"bias": bias}, {"mask": mask, "bias": bias}):
+        whole = {name: tensor.expand(3, 5) for name, tensor in options.items()}
+        expected, _ = scaled_dot_product_attention(query, key, value, causal=causal, return_weights=True, **whole)
+        close(scaled_dot_product_attention(query, key, value, causal=causal, **options), expected)
+    layer = MultiHeadAttention(4, 2)
+    close(layer(query, key, mask=mask), layer(query, key, mask=mask.expand(3, 5)))
+
+
+@pytest.mark.parametrize("band", [1, 2, 9])
+def test_no_queries_no_output(band):
+    key = torch.randn(2, 5, 4)
+    assert scaled_dot_product_attention(key[:, :0], key, key, causal=True, band=band).shape == (2, 0, 4)
+
+
 X = torch.randn(2, 3, 8)
 
 
@@ -259,6 +291,7 @@ X = torch.randn(2, 3, 8)
         (TypeError, "boolean", lambda: masked_softmax(torch.zeros(2, 2), torch.zeros(2, 2))),
         (ValueError, "3 heads do not divide d_model=8; choose a divisor", lambda: MultiHeadAttention(8, 3)),
         (ValueError, "at least one head", lambda: MultiHeadAttention(8, 0)),
+        (ValueError, "at least 1, got d_head=0", lambda: MultiHeadAttention(8, 2, d_head=0)),
         (ValueError, "x has width 8, this layer was built for 6", lambda: MultiHeadAttention(6, 3)(X)),
         (ValueError, "context has width 8", lambda: MultiHeadAttention(8, 2, d_context=5)(X, X)),
         (TypeError, "x must be floating point", lambda: MultiHeadAttention(8, 2)(X.long())),

@@ -63,6 +63,10 @@ def test_padding_hides_keys_from_every_query(n, data):
         assert row == [True] * length + [False] * (n - length)
 
 
+def test_of_no_sentences_there_is_a_mask_of_none():
+    assert padding_mask([], 4).shape == padding_mask(torch.zeros(0, dtype=torch.long), 4).shape == (0, 1, 1, 4)
+
+
 @given(LENGTHS)
 def test_the_extremes_are_each_other(n):
     everything = torch.ones(n, n, dtype=torch.bool)
@@ -314,6 +318,7 @@ def test_x_and_the_random_numbers_of_others_are_left_alone():
         (ValueError, r"between 0 and n=4, got \[2, -1\]", lambda: padding_mask(torch.tensor([2, -1]), 4)),
         (ValueError, r"between 0 and n=4, got \[5\]", lambda: padding_mask(torch.tensor([5]), 4)),
         (ValueError, "one integer per sentence.*float32", lambda: padding_mask(torch.tensor([2.0]), 4)),
+        (ValueError, "one integer per sentence.*bool", lambda: padding_mask(torch.tensor([True, False]), 4)),
         (ValueError, r"one integer per sentence.*\(1, 2\)", lambda: padding_mask(torch.tensor([[1, 2]]), 4)),
         (ValueError, r"boolean mask.*got torch.float32, shape \(3, 3\)", lambda: reachable(torch.ones(3, 3), 1)),
         (ValueError, r"shape \(2, 3\)", lambda: reachable(torch.ones(2, 3, dtype=torch.bool), 1)),

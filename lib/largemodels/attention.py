@@ -178,8 +178,10 @@ def scaled_dot_product_attention(
     elif causal:
         mask = _and_past(mask, num_queries, num_keys, band, query.device)
 
+    # The kernel wants masks and biases with both axes, of queries and of keys.
+    mask = None if mask is None else torch.atleast_2d(mask)
     if bias is not None:
-        bias = bias.to(query.dtype)
+        bias = torch.atleast_2d(bias.to(query.dtype))
         if mask is not None:
             # The kernel takes a mask or a bias, not both: a bias of −∞ is a mask (the kernel gives empty rows zeros
             # too).
@@ -215,6 +217,9 @@ def attention_weights(
     if causal:
         mask = _and_past(mask, query.shape[-2], key.shape[-2], band, query.device)
     scores = at_least_float32(query) @ at_least_float32(key).transpose(-2, -1) * scale  # (..., query, key)
+    if bias is not None:  # a bias of −∞ is a mask: here, too, a row that has nothing else gives zeros
+        seen = bias != -math.inf
+        mask = seen if mask is None else mask & seen
     weights = masked_softmax(scores if bias is None else scores + bias.to(scores.dtype), mask)
     return weights.to(query.dtype)
 
@@ -245,7 +250,7 @@ def _banded_attention(query: Tensor, key: Tensor, value: Tensor, band: int, scal
     num_queries = query.shape[-2]
     reach = num_queries + band - 1  # together the queries see no more than the last `reach` keys
     key, value = key[..., -reach:, :], value[..., -reach:, :]
-    if num_queries == 1:
+    if num_queries <= 1:
         return F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, scale=scale)
 
     chunk = min(num_queries, max(band, 64))  # with fewer than 64 queries a chunk is too little work for the kernel
@@ -366,6 +371,10 @@ class MultiHeadAttention(nn.Module):
         super().__init__()
         if num_heads < 1:
             raise ValueError(f"attention needs at least one head, got num_heads={num_heads}")
+        if d_head is not None and d_head < 1:
+            raise ValueError(
+                f"a head needs a width of at least 1, got d_head={d_head}; None takes d_model // num_heads"
+            )
         if d_head is None and d_model % num_heads != 0:
             raise ValueError(
                 f"{num_heads} heads do not divide d_model={d_model}; choose a divisor of {d_model} or give d_head"

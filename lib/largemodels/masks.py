@@ -22,7 +22,9 @@ def padding_mask(lengths: Tensor, n: int, *, device: torch.device | str | None =
     It is made where the lengths are, unless a device is given.
     """
     lengths = torch.as_tensor(lengths, device=device)
-    if lengths.dim() != 1 or lengths.is_floating_point():
+    # An empty list says nothing of its type, and torch takes it for floating point.
+    counts = (not lengths.is_floating_point() and lengths.dtype != torch.bool) or lengths.numel() == 0
+    if lengths.dim() != 1 or not counts:
         raise ValueError(f"lengths must be one integer per sentence, got {lengths.dtype}, shape {tuple(lengths.shape)}")
     if lengths.numel() and (lengths.min() < 0 or lengths.max() > _length(n)):
         raise ValueError(f"lengths must lie between 0 and n={n}, got {lengths.tolist()}")
