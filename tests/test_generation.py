@@ -235,6 +235,32 @@ def test_temperature_zero_is_greedy():
     assert torch.equal(sample(model, prompt, max_new_tokens=12, top_k=1), greedy(model, prompt, max_new_tokens=12))
 
 
+@pytest.mark.parametrize("temperature", [1e-20, 1e-38, 1e-42, 1e-60])
+def test_the_lowest_temperatures_are_greedy(temperature):
+    logits = torch.tensor([[1.0, 5.0, -torch.inf, 4.0], [-3.0, -2.0, -900.0, -2.5]])
+    assert next_token_probabilities(logits, temperature).tolist() == [[0, 1, 0, 0], [0, 1, 0, 0]]
+
+
+def test_the_smallest_top_p_leaves_the_most_probable():
+    assert next_token_probabilities(torch.tensor([1.0, 5.0, 4.0]), top_p=1e-60).tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize("generate", [greedy, sample, beam_search])
+def test_a_model_that_computes_nan_writes_nothing(generate):
+    model = gpt()
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match="a finite logit, got nan"):
+        generate(model, torch.ones(2, 1, dtype=torch.long), max_new_tokens=3)
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+@pytest.mark.parametrize("logits", [[-torch.inf] * 3, [1.0, torch.nan, 2.0], [1.0, torch.inf, 2.0]], ids=str)
+def test_logits_without_probabilities_are_refused(temperature, logits):
+    with pytest.raises(ValueError, match=r"a finite logit, got (-inf|nan|inf): the model computes no probabilities"):
+        next_token_probabilities(torch.tensor([[0.0, 1.0, 2.0], logits]), temperature)
+
+
 def test_samples_follow_the_probabilities_and_the_generator():
     model = gpt()
     prompt = torch.randint(11, (1, 4)).expand(20_000, -1)
@@ -258,6 +284,8 @@ def test_samples_follow_the_probabilities_and_the_generator():
     ("options", "message"),
     [
         ({"temperature": -0.1}, "temperature must not be negative, got -0.1; 0 always"),
+        ({"temperature": torch.inf}, "temperature must be a finite number, got inf"),
+        ({"temperature": torch.nan}, "temperature must be a finite number, got nan"),
         ({"top_k": 0}, "top_k must leave at least 1 token"),
         ({"top_p": 0.0}, r"top_p must be a probability in \(0, 1\], got 0\.0"),
         ({"top_p": 1.1}, r"top_p must be a probability in \(0, 1\], got 1\.1"),

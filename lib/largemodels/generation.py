@@ -10,6 +10,7 @@ The state is a `stacks.DecoderState`: with its caches of keys and values a step 
 text has become. Everything runs without gradients and with dropout off; the model is left as it was found.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
@@ -70,9 +71,9 @@ def greedy(
 
     Raises:
         ValueError: an empty prompt, a prompt padded on the wrong side, more positions than the model has, a limit
-            below 1, a source where there is no encoder, or none where there is one.
+            below 1, a source where there is no encoder, or none where there is one, a model that computes NaN.
     """
-    return _generate(model, prompt, source, mask, max_new_tokens, eos, choose=lambda logits: logits.argmax(dim=-1))
+    return _generate(model, prompt, source, mask, max_new_tokens, eos, choose=lambda logits: _largest(logits)[1])
 
 
 def sample(
@@ -110,18 +111,24 @@ def next_token_probabilities(
             kept. Source: Holtzman et al. 2019 (arXiv 1904.09751), *nucleus sampling*.
 
     Raises:
-        ValueError: a negative temperature, top_k below 1, top_p outside (0, 1].
+        ValueError: a negative or infinite temperature, top_k below 1, top_p outside (0, 1], logits of which none is a
+            finite number, or one is NaN or +∞.
     """
     if temperature < 0:
         raise ValueError(f"a temperature must not be negative, got {temperature}; 0 always takes the most probable")
+    if not temperature < math.inf:
+        raise ValueError(f"a temperature must be a finite number, got {temperature}; 1 leaves the probabilities alone")
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must leave at least 1 token to choose from, got {top_k}; None leaves all")
     if top_p is not None and not 0 < top_p <= 1:
         raise ValueError(f"top_p must be a probability in (0, 1], got {top_p}; 1 leaves all tokens")
     logits = at_least_float32(logits)  # else the probabilities of a large vocabulary do not sum to 1
-    if temperature == 0:
-        return nn.functional.one_hot(logits.argmax(dim=-1), logits.shape[-1]).to(logits.dtype)
-    logits = logits / temperature
+    largest, most_probable = _largest(logits)
+    if temperature < torch.finfo(torch.float32).tiny:  # 0, or so close to it that no number can be divided by it
+        return nn.functional.one_hot(most_probable, logits.shape[-1]).to(logits.dtype)
+    logits = (
+        logits - largest.unsqueeze(-1)
+    ) / temperature  # the largest is 0: none becomes +∞, however low the temperature
     if top_k is not None and top_k < logits.shape[-1]:
         smallest_kept = logits.topk(top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
@@ -129,10 +136,28 @@ def next_token_probabilities(
     if top_p is not None and top_p < 1:
         descending, order = probabilities.sort(dim=-1, descending=True)
         before = descending.cumsum(dim=-1) - descending  # what the more probable tokens reach without this one
-        kept = descending.masked_fill(before >= top_p, 0.0)
+        crossed = before >= top_p
+        crossed[..., :1] = False  # the first one stays, however small p is
+        kept = descending.masked_fill(crossed, 0.0)
         probabilities = torch.zeros_like(kept).scatter(-1, order, kept)
         probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True)
     return probabilities
+
+
+def _largest(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits ``(..., vocab_size)`` to the largest and its token, ``(...)`` each.
+
+    Raises:
+        ValueError: it is no finite number. Among numbers of which one is NaN, NaN counts as the largest.
+    """
+    token = logits.argmax(dim=-1)
+    largest = logits.gather(-1, token.unsqueeze(-1)).squeeze(-1)
+    if not (finite := largest.isfinite()).all():
+        raise ValueError(
+            f"the most probable token must have a finite logit, got {largest[~finite][0].item()}: the model computes no "
+            "probabilities; look for weights that are NaN, or for a mask that leaves no token"
+        )
+    return largest, token
 
 
 class BeamStep(NamedTuple):
@@ -211,6 +236,7 @@ def beam_search(
         steps = []
 
         for length in range(1, max_new_tokens + 1):
+            _largest(logits)  # must be finite
             log_probability = at_least_float32(logits).log_softmax(dim=-1).view(batch, beams, vocab_size)
             score = running_score.unsqueeze(-1) + log_probability  # (batch, beams, vocab_size)
             # Twice as many as there are beams: even if half of them end, enough go on.
