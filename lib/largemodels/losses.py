@@ -4,7 +4,7 @@ Only in this way is padding left out, and only in this way do batches of differe
 batch, come to the same mean.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,8 +31,8 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
     logits = at_least_float32(logits)
     try:
         total = F.cross_entropy(
-            logits.flatten(0, -2),  # (batch·length, vocab_size)
-            targets.flatten(),  # (batch·length,)
+            logits.reshape(-1, logits.shape[-1]),  # (batch·length, vocab_size)
+            targets.reshape(-1),  # (batch·length,)
             ignore_index=IGNORE,
             label_smoothing=label_smoothing,
             reduction="sum",
@@ -48,5 +48,10 @@ def cross_entropy(logits: Tensor, targets: Tensor, *, label_smoothing: float = 0
 
 def token_loss(model: nn.Module, batch: Sequence, *, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
     """`cross_entropy` for a batch ``(*inputs, targets)``, where ``model(*inputs)`` are the logits."""
+    if isinstance(batch, Mapping):
+        raise TypeError(
+            f"token_loss reads a batch (*inputs, targets), got a dictionary with {', '.join(map(repr, batch))}; give train "
+            'a loss of your own: loss=lambda model, batch: cross_entropy(model(batch["…"]), batch["…"])'
+        )
     *inputs, targets = batch
     return cross_entropy(model(*inputs), targets, label_smoothing=label_smoothing)

@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -312,13 +313,54 @@ def test_more_parts_than_rows_are_refused():
         ({"batches": [1, 2]}, TypeError, "function of .step, generator., got a list"),
         ({"steps": 0}, ValueError, "steps must be a whole number of at least 1, got 0"),
         ({"checkpoint_every": 2.5}, ValueError, "checkpoint_every .* got 2.5"),
-        ({"learning_rate": 0.0}, ValueError, "learning rate must be above 0"),
+        ({"learning_rate": 0.0}, ValueError, "learning rate must be a finite number above 0, got 0.0"),
+        ({"learning_rate": math.inf}, ValueError, "learning rate must be a finite number above 0, got inf"),
+        ({"learning_rate": "0.001"}, ValueError, "learning rate must be a finite number above 0, got '0.001'"),
+        ({"learning_rate": lambda step: None}, ValueError, "learning rate of step 0 .*, got None"),
+        ({"clip": -1.0}, ValueError, "clip is a length above 0, got -1.0; math.inf never"),
+        ({"clip": None}, ValueError, "clip is a length above 0, got None; math.inf never"),
+        ({"clip": math.nan}, ValueError, "clip is a length above 0, got nan"),
+        ({"weight_decay": -0.1}, ValueError, "weight_decay .* must not be negative, got -0.1"),
+        ({"loss": lambda model, batch: model(batch[0]).mean()}, TypeError, r"two things, .* a tensor of shape \(\)"),
+        ({"loss": lambda model, batch: (model(batch[0]), 84)}, TypeError, "two things, the sum over all targets, a"),
+        ({"loss": lambda model, batch: (1.0, 84)}, TypeError, r"two things, .* got \(1.0, 84\)"),
         ({"loss": partial(lambda model, batch: (model(batch[0]).sum(), 0))}, ValueError, "step 0 has no targets"),
     ],
 )
 def test_bad_input(changes, error, message):
     with pytest.raises(error, match=message):
         run(tiny_gpt(), **changes)
+
+
+@pytest.mark.parametrize("wrong", [-0.001, math.nan, math.inf])
+def test_a_schedule_that_leads_away_from_the_goal_is_refused(wrong):
+    model = tiny_gpt()
+    with pytest.raises(ValueError, match=f"learning rate of step 3 must be a finite number of at least 0, got {wrong}"):
+        run(model, learning_rate=lambda step: 1e-3 if step < 3 else wrong)
+    trained = tiny_gpt()
+    run(trained, steps=3, learning_rate=1e-3)
+    assert torch.equal(weights(model), weights(trained))
+
+
+def test_a_schedule_may_rest():
+    model = tiny_gpt()
+    run(model, learning_rate=lambda step: 0.0)
+    assert torch.equal(weights(model), weights(tiny_gpt()))
+
+
+def test_without_gradients_there_is_no_training():
+    with torch.no_grad(), pytest.raises(RuntimeError, match="switched off here; leave"):
+        run(tiny_gpt())
+
+
+def test_a_dictionary_wants_a_loss_of_its_own():
+    def batches(step, generator):
+        return dict(zip(("tokens", "targets"), counting(step, generator), strict=True))
+
+    with pytest.raises(TypeError, match="a dictionary with 'tokens', 'targets'; give train a loss of your own: loss="):
+        run(tiny_gpt(), batches)
+    own = partial(lambda model, batch: cross_entropy(model(batch["tokens"]), batch["targets"]))
+    assert run(tiny_gpt(), batches, loss=own).loss == run(tiny_gpt()).loss
 
 
 def test_a_frozen_model_is_refused():
@@ -410,6 +452,21 @@ def test_a_full_disk_costs_a_warning_until_the_end(tmp_path, monkeypatch):
     history, resumed = run(tiny_gpt(), steps=STEPS), tiny_gpt()
     assert run(resumed, checkpoint=path).loss == history.loss
     assert torch.equal(weights(resumed), weights(model))  # which had learned to the end
+
+
+def test_a_training_with_numpys_numbers_goes_on_from_its_checkpoint(tmp_path):
+    options = {
+        "seed": np.int64(3),
+        "weight_decay": np.float64(0.1),
+        "betas": np.array([0.9, 0.98]),
+        "clip": np.float32(0.5),
+        "learning_rate": lambda step: np.interp(step, [0, STEPS], [1e-2, 0]),
+    }
+    whole, resumed = tiny_gpt(), tiny_gpt(dropout=np.float64(0.1))
+    expected = run(whole, **options)
+    run(resumed, steps=np.int64(10), checkpoint=tmp_path / "checkpoint.pt", **options)
+    assert run(resumed, checkpoint=tmp_path / "checkpoint.pt", **options).loss == expected.loss
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
@@ -21,12 +22,21 @@ def save_checkpoint(path: str | Path, model: nn.Module, training: dict[str, Any]
         OSError: it could not be written.
     """
     model = unwrapped(model)
-    content = {"model": plain_names(model.state_dict()), "config": _config(model), "training": training}
+    content = {"model": plain_names(model.state_dict()), "config": _config(model), "training": plain_numbers(training)}
     try:
         with replacing(path) as part:
             torch.save(content, part)
     except (OSError, RuntimeError) as error:  # torch's writer turns the one into the other
         raise OSError(f"{path} was not written ({error}); an older one would still be there") from error
+
+
+def plain_numbers(content: Any) -> Any:
+    """NumPy's numbers as Python's own, in dictionaries, lists and tuples, too: a file that may run no code holds no others."""
+    if isinstance(content, dict):
+        return {plain_numbers(key): plain_numbers(value) for key, value in content.items()}
+    if type(content) in (list, tuple):
+        return type(content)(map(plain_numbers, content))
+    return content.item() if isinstance(content, np.generic) else content
 
 
 def load_checkpoint(path: str | Path, model: nn.Module) -> None:
@@ -156,5 +166,6 @@ def _config(model: nn.Module) -> dict[str, Any]:
         seen.append(config)
         prefix = f"{_plain(name)}." if name else ""
         for field, value in vars(config).items():
+            value = plain_numbers(value)
             found[prefix + field] = value if isinstance(value, plain) else repr(value)
     return found

@@ -24,6 +24,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def train(
         batches: ``batches(step, generator)`` makes the batch of that step, counted from 0, and takes what is random
             in it from the generator: tensors with one row for each example, in tuples, lists or dictionaries.
         steps: how many in all, those of the checkpoint included.
-        learning_rate: a number, or a schedule such as `cosine` or `inverse_root`.
+        learning_rate: a number, or a schedule such as `cosine` or `inverse_root`: never negative.
         loss: ``loss(model, batch)`` gives the sum of the losses of all targets, and their number. If it has a method
             ``prepare(batch)``, that is asked first, of the whole batch, and gives what is divided into rows.
         weight_decay: AdamW's, on matrices only: see `decay_groups`.
@@ -104,15 +105,18 @@ def train(
         live_plot: in a notebook, draw the loss now and then, for no more than 2 % of the time.
 
     Raises:
-        ValueError: a checkpoint that is damaged or comes from another model or training, a batch without targets.
+        ValueError: a checkpoint that is damaged or comes from another model or training, a batch without targets, a
+            schedule that becomes negative or NaN.
+        RuntimeError: gradients are switched off.
         FloatingPointError: a gradient became infinite or NaN; the weights are those before that step.
         OSError: the last checkpoint could not be written. (An earlier one gives a warning.)
     """
     numbers = {"steps": steps, "evaluate_every": evaluate_every, "checkpoint_every": checkpoint_every}
     _check(model, batches, learning_rate, **numbers, accumulate=accumulate)
+    _check_options(weight_decay, clip)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     device = parameters[0].device
-    rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
+    rate = checked_schedule(learning_rate)
     groups, fused = decay_groups(model, weight_decay), device.type in ("cpu", "cuda")
     optimizer = torch.optim.AdamW(groups, lr=rate(0), betas=betas, fused=fused)
     bfloat16 = gains_from_bfloat16(model) if bfloat16 is None else bfloat16
@@ -203,13 +207,42 @@ def _check(model: nn.Module, batches: Callable, learning_rate: float | Schedule,
             f"batches must be a function of (step, generator), got a {type(batches).__name__}; "
             "from a list make lambda step, generator: batches[step % len(batches)]"
         )
-    if not callable(learning_rate) and not learning_rate > 0:
-        raise ValueError(f"a learning rate must be above 0, got {learning_rate}")
+    if not callable(learning_rate) and not (isinstance(learning_rate, Real | Tensor) and 0 < learning_rate < math.inf):
+        raise ValueError(f"a learning rate must be a finite number above 0, got {learning_rate!r}")
     for name, value in numbers.items():
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, Integral) or value < 1:
             raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+    if not torch.is_grad_enabled():
+        raise RuntimeError("training needs gradients, but they are switched off here; leave torch.no_grad() first")
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("no parameter of this model requires a gradient: there is nothing to train")
+
+
+def _check_options(weight_decay: float, clip: float) -> None:
+    # `not … >= 0`, so that NaN is refused, too.
+    if not (isinstance(weight_decay, Real) and weight_decay >= 0):
+        raise ValueError(f"weight_decay pulls the weights towards 0 and must not be negative, got {weight_decay}")
+    if not (isinstance(clip, Real) and clip > 0):
+        raise ValueError(f"clip is a length above 0, got {clip}; math.inf never cuts a gradient")
+
+
+def checked_schedule(learning_rate: float | Schedule) -> Schedule:
+    """The learning rate of each step as a plain number; of none that would train away from the goal."""
+
+    def rate(step: int) -> float:
+        found = learning_rate(step) if callable(learning_rate) else learning_rate
+        try:
+            value = float(found)
+        except (TypeError, ValueError):
+            value = math.nan
+        if not 0 <= value < math.inf:
+            raise ValueError(
+                f"the learning rate of step {step} must be a finite number of at least 0, got {found!r}; give the "
+                "schedule all the steps that are trained, or let it end with max(0.0, …)"
+            )
+        return value
+
+    return rate
 
 
 def _resume(
@@ -272,7 +305,18 @@ class Objective(nn.Module):
         self.model, self.loss = model, loss
 
     def forward(self, batch: Any) -> tuple[Tensor, Tensor | int]:
-        return self.loss(self.model, batch)
+        found = self.loss(self.model, batch)
+        if not isinstance(found, tuple | list) or len(found) != 2 or not is_number(found[0]):
+            told = f"a tensor of shape {tuple(found.shape)}" if isinstance(found, Tensor) else f"{found!r:.100}"
+            raise TypeError(
+                "a loss must return two things, the sum over all targets, a tensor without axes, and "
+                f"the number of targets, got {told}; see losses.cross_entropy"
+            )
+        return found[0], found[1]
+
+
+def is_number(total: Any) -> bool:
+    return isinstance(total, Tensor) and total.numel() == 1
 
 
 @contextmanager
