@@ -5,8 +5,8 @@ An exercise knows how to make `cases` from a seed, the `reference` answer, the `
 the cases; where it parts from the reference, the misconception that gives the same results names the mistake.
 
 A message is true or silent. A misconception is *told* if its results are the answer's in every case, right and wrong
-ones alike. It is told as what the answer *looks like* if that holds for the first stage that failed, if it fails that
-stage itself, and if no other known mistake gives the same there. Otherwise the stage says what it saw.
+ones alike. It is told as what the answer *looks like* if that holds for the first stage that failed, if that is the
+first that it fails itself, and if no other known mistake gives the same there. Otherwise the stage says what it saw.
 """
 
 import copy
@@ -270,6 +270,11 @@ class Exercise:
         of_first = [i for i, case in enumerate(cases) if case.stage == first.name]
         of_first.sort(key=lambda i: failures[i] is None)  # most misconceptions part from the answer at once
         others = [i for i, case in enumerate(cases) if case.stage != first.name]
+        before = {stage.name for stage in self.stages[: self.stages.index(first)]}
+
+        def right(misconception: Misconception, i: int) -> bool:
+            theirs = run(misconception.answer, [cases[i]], self.seconds)[0]
+            return bool(theirs) and not self._failure(cases[i], theirs[0].read_as(expected[i]), expected[i])
 
         def alike(misconception: Misconception, i: int) -> bool:
             """Whether case i gave what it gives with the misconception, in the part that its stage judges.
@@ -290,7 +295,8 @@ class Exercise:
             if all(alike(misconception, i) for i in of_first):
                 if all(alike(misconception, i) for i in others):
                     return say(misconception.message)
-                candidates.add(misconception.message)
+                if all(right(misconception, i) for i in others if cases[i].stage in before):
+                    candidates.add(misconception.message)
         if self._in_another_order(cases, outcomes, expected):
             return say(ANOTHER_ORDER)
         if len(candidates) != 1 or all(_says_little(outcomes[i], first.select) for i in of_first if failures[i]):
