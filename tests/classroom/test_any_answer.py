@@ -1,6 +1,7 @@
 """Whatever an answer is or does, `grade` returns a report, and the same value is read alike in the notebook and when
 a class is graded."""
 
+import re
 import sys
 import time
 from decimal import Decimal
@@ -17,6 +18,7 @@ from largemodels.classroom.exercise import LEFT_OVER, Case, Exercise, Misconcept
 from largemodels.classroom.grading.protocol import Decoder, encode
 from largemodels.classroom.reading import plain
 from largemodels.classroom.report import Report
+from largemodels.language import speaking
 
 
 class Spiteful(Exception):
@@ -306,3 +308,18 @@ def test_what_can_be_read_can_travel(name):
     back = Decoder(lambda length: next(data))(tree)
     assert repr(back) == repr(value)
     assert difference(back, value) is None
+
+
+def test_what_cannot_be_read_is_said_of_the_value_that_it_is():
+    report = exercises["6.2"].grade((15, 1.5, lambda: 0.81, 7.31))
+    assert "one of which is a function (are its brackets () missing?)" in report.message
+    report = exercises["6.2"].grade((15, 1.5, ..., 7.31))  # not answered yet, and the others count
+    assert report.points == 3
+    assert "got nothing" in report.message
+
+
+def test_chinese_letters_stand_beside_each_other():
+    with speaking("zh"):
+        for answer in (lambda *a: [[1, 2], [3]], lambda *a: (torch.ones(2), None)):
+            message = exercises["3.9"].grade(answer).message
+            assert not re.search("[一-鿿] [一-鿿]", message), message

@@ -155,7 +155,7 @@ def _describe(value: Any) -> str:
     if isinstance(value, tuple):
         return say("a list of {count} values", count=len(value))
     if value is None:
-        return say("nothing (None)")
+        return say("nothing (None or …)")
     return f"{shown(value)} ({type(value).__name__})"
 
 

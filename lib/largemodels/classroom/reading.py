@@ -9,7 +9,7 @@ tensor of shape (), a text like ``"3/4"`` for a number.
 import re
 import reprlib
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -43,7 +43,9 @@ def plain(value: Any, depth: int = 0) -> Any:
         return _plain_tensor(value)
     if isinstance(value, np.ndarray):
         return _plain_array(value, depth)
-    if value is None or isinstance(value, bool):
+    if value is None or value is Ellipsis:  # what stands where nothing is written yet
+        return None
+    if isinstance(value, bool):
         return value
     if isinstance(value, str):
         if len(value) > CHARACTERS:
@@ -59,11 +61,20 @@ def plain(value: Any, depth: int = 0) -> Any:
                 say("a list inside of lists, more than {depth} deep (does it contain itself?)", depth=DEEPEST)
             )
         if isinstance(value, Mapping):
-            return {_plain_key(key): plain(item, depth + 1) for key, item in value.items()}
-        return _row(tuple(plain(item, depth + 1) for item in value))
+            return dict(zip(map(_plain_key, value), _plain_items(value.values(), depth), strict=True))
+        return _row(_plain_items(value, depth))
     if hasattr(value, "__array__") and not np.isscalar(value):
         return _plain_array(np.asarray(value), depth)
     return _plain_number(value)
+
+
+def _plain_items(values: Iterable[Any], depth: int) -> tuple:
+    try:
+        return tuple(plain(item, depth + 1) for item in values)
+    except TypeError as inside:
+        if depth:
+            raise
+        raise TypeError(say("made of several values, one of which is {kind}", kind=inside)) from None
 
 
 def _plain_number(value: Any) -> int | float | complex | bool:
@@ -73,7 +84,7 @@ def _plain_number(value: Any) -> int | float | complex | bool:
         return complex(value)
     if callable(value) or not any(hasattr(value, name) for name in ("__index__", "__float__")):
         if callable(value):
-            raise TypeError(say("a function; are its brackets () missing?"))
+            raise TypeError(say("a function (are its brackets () missing?)"))
         raise TypeError(_of_type(value))
     try:
         number = value.__index__() if hasattr(value, "__index__") else float(value)
@@ -144,39 +155,66 @@ def _plain_tensor(value: Tensor) -> Tensor:
 UNITS = {
     **{"%": Fraction(1, 100), "‰": Fraction(1, 1000), "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8},
     **{"億": 10**8, "k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "b": 10**9, "billion": 10**9},
+    "percent": Fraction(1, 100),
 }
 _UNSIGNED = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d{1,3})?"
 _TYPED = re.compile(
-    rf"(?P<top>[+-]?{_UNSIGNED})(?:/(?P<bottom>{_UNSIGNED}))?(?:[x*·]10(?:\^|\*\*)(?P<power>[+-]?\d{{1,3}}))?"
+    rf"(?P<top>[+-]?{_UNSIGNED})(?:/(?P<bottom>{_UNSIGNED}))?(?:[x*·](?P<base>\d{{1,4}})(?:\^|\*\*)(?P<power>[+-]?\d{{1,3}}))?"
     rf"(?P<units>(?:{'|'.join(sorted(UNITS, key=len, reverse=True))})*)"
 )
 
 
 def number_in(text: str) -> int | float | None:
-    """The number that a text stands for: ``"3/4"``, ``"75 %"``, ``"1.1e8"``, ``"1.1 亿"``, ``"1,050,624"``, ``"０．５"``.
+    """The number that a text stands for: ``"3/4"``, ``"1½"``, ``"75 %"``, ``"1.1 × 10⁸"``, ``"1.1 亿"``, ``"1,050,624"``.
 
     None if it stands for none. A single comma is a decimal one (``"0,75"``) unless three digits follow a group that
-    does not begin with 0, as in ``"1,024"``.
+    does not begin with 0, as in ``"1,024"``. A space between two digits sets thousands apart, or a fraction from what
+    it is added to, as in ``"1 1/2"``.
     """
     if len(text) > 100:
         return None
-    text = "".join(unicodedata.normalize("NFKC", text.replace("−", "-").replace("×", "x")).lower().split())
-    text = text.replace("⁄", "/").replace("∕", "/")  # ½ is a fraction with a slash of its own
-    text = re.sub(r"(?<=\d)_(?=\d)", "", text)
+    text = _mixed(_in_plain_letters(text))
+    text = re.sub(r"(?<=\d) (?=\d{3}(?!\d))", "", text)
+    if re.search(r"\d \d", text):  # two numbers
+        return None
+    text = re.sub(r"(?<=\d)_(?=\d)", "", text.replace(" ", ""))
     if re.match(r"[+-]?[1-9]\d{0,2}(,\d{3})+(?!\d|,)", text):
         text = text.replace(",", "")
     elif text.count(",") == 1 and "." not in text:
         text = text.replace(",", ".")
+    text = re.sub(r"^([+-]?)(?=\d+(\^|\*\*))", r"\g<1>1*", text)
     found = _TYPED.fullmatch(text)
     if not found:
         return None
     try:
-        number = Fraction(found["top"]) / Fraction(found["bottom"] or 1) * Fraction(10) ** int(found["power"] or 0)
+        power = Fraction(found["base"] or 1) ** int(found["power"] or 0)
+        number = Fraction(found["top"]) / Fraction(found["bottom"] or 1) * power
         for unit in re.findall("|".join(sorted(UNITS, key=len, reverse=True)), found["units"]):
             number *= UNITS[unit]
+        if abs(number) >= 10**DIGITS:
+            return None
         return int(number) if number.denominator == 1 else float(number)
     except (ZeroDivisionError, OverflowError):
         return None
+
+
+def _in_plain_letters(text: str) -> str:
+    """A number's many signs as the few that a keyboard has, single spaces between them: ``"3·10⁸"`` as ``"3·10^8"``."""
+    text = re.sub("[⁺⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda raised: "^" + raised[0], text)  # NFKC would write 10⁸ as 108,
+    text = re.sub(r"(?<=\d)(?=[¼½¾⅐-⅞])", " ", text)  # and 1½ as 11⁄2
+    text = unicodedata.normalize("NFKC", text.replace("×", "x")).lower()
+    text = text.translate({ord(sign): "-" for sign in "−–—"} | {ord(sign): "/" for sign in "⁄∕÷"} | {ord("⋅"): "·"})
+    text = re.sub(r"\s*/\s*", "/", " ".join(text.split())).lstrip("=≈~约 ")
+    return re.sub("^百分之(.*)", r"\1%", text)
+
+
+def _mixed(text: str) -> str:
+    """A mixed number as one fraction: ``"1 1/2"`` as ``"3/2"``."""
+    found = re.match(r"([+-]?)(\d+) ([1-9]\d?)/(\d+)", text)
+    if not found:
+        return text
+    whole, top, bottom = map(int, found.groups()[1:])
+    return f"{found[1]}{whole * bottom + top}/{bottom}{text[found.end() :]}" if top < bottom else text
 
 
 def letter_in(answer: Any) -> str | None:
