@@ -852,6 +852,21 @@ wrong("5.9", "without a batch")(_texts(lambda s, d, t, ids: (s[0], d[0], t[0])))
 wrong("5.9", "floats")(_texts(lambda s, d, t, ids: (s + 0.5, d, t)))
 wrong("5.9", "the first column cut")(_texts(lambda s, d, t, ids: (s[:, 1:], d, t)))
 wrong("5.9", "−100 where the label is")(_texts(lambda s, d, t, ids: (s, d.masked_fill(t == -100, -100), t)))
+wrong("5.9", "numbers beyond the vocabulary")(_texts(lambda s, d, t, ids: (s, torch.where(t == -100, t.abs(), d), t)))
+wrong("5.9", "between two tokens")(_texts(lambda s, d, t, ids: (s, torch.where(t == -100, 1.5, d), t)))
+
+
+# ---------------------------------------------------------------- 8.4 held-out tasks
+
+
+@right("8.4", "a set of tasks")
+def _(task, order, share):
+    held_out = set(order[: round(share * len(order))].tolist())
+    return [t in held_out for t in task.tolist()]
+
+
+wrong("8.4", "rounded up")(lambda task, order, share: torch.isin(task, order[: math.ceil(share * len(order))]))
+wrong("8.4", "rounded down")(lambda task, order, share: torch.isin(task, order[: math.floor(share * len(order))]))
 
 
 # ---------------------------------------------------------------- 6.11 next sentences
@@ -1121,6 +1136,9 @@ def test_what_follows_from_a_mistake_is_right(id, answer, points):
         ("7.2", lambda x, t, k, p: _knobs(x, 1.0, k, p), "You divide"),
         ("7.7", (302, 49_152_000, 0.06, 3), "attention"),
         ("5.7", lambda labels, family: _shift(labels, family, by=-1), "token that begins"),
+        ("6.12", lambda *a: (*_epochs(*a)[:2], float((_epochs(*a)[1][0] >= 0).sum() / (~a[1]).sum())), "Every epoch"),
+        ("7.7", ("10⁸", 49_152_000, 0.06, 3), "108"),
+        ("6.2", (15, "2 1/2", 0.81, 7.31), "10.5"),
     ],
 )
 def test_nothing_untrue_is_said(id, answer, never):

@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...blocks import RMSNorm
-from ..comparing import difference, shape_difference
+from ...language import say
+from ..comparing import difference, number, shape_difference
 from ..exercise import Case, Exercise, Misconception, Stage
 from ..reading import fitted
 
@@ -904,12 +905,13 @@ WHICH = Exercise(
 # ------------------------------------------------------------------------------------------------ 5.9 text to text
 
 IGNORE = -100
+VOCABULARY = 50
 Examples = list[tuple[str, list[str], list[str]]]
 
 
 def _task_cases(seed: int) -> Iterator[Case]:
     words = _words(12, seed)
-    numbers = (torch.randperm(40, generator=torch.Generator().manual_seed(seed)) + 10).tolist()
+    numbers = (torch.randperm(VOCABULARY - 10, generator=torch.Generator().manual_seed(seed)) + 10).tolist()
     tasks = ("reverse", "count", "translate")
     text = dict(zip((*tasks, ":", *words), numbers, strict=False))
     t5, other = {"<pad>": 0, "</s>": 1, **text}, {"<pad>": 5, "</s>": 3 + seed % 2, **text}
@@ -988,8 +990,14 @@ def _where_it_counts(seen: tuple, expected: tuple) -> str | None:
     (seen, _), (expected, labels) = fitted(seen, expected), expected
     if wrong_shape := shape_difference(seen, expected):
         return wrong_shape
-    free = (labels == IGNORE) & (seen >= 0)
-    return difference(seen.masked_fill(free, 0), expected.masked_fill(labels == IGNORE, 0))
+    free = labels == IGNORE
+    if wrong := difference(seen.masked_fill(free, 0), expected.masked_fill(free, 0)):
+        return wrong
+    tokens = torch.isin(seen.double(), torch.arange(VOCABULARY, dtype=torch.float64))
+    if bool(tokens.all()):
+        return None
+    where = (~tokens).nonzero()[0].tolist()
+    return say("{number} at index {where} is no token", number=number(seen[tuple(where)].item()), where=where)
 
 
 TEXT_TO_TEXT = Exercise(

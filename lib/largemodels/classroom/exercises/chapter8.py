@@ -486,7 +486,7 @@ def _split_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
     task = torch.arange(6).repeat_interleave(4)
     yield Case("in order", (task, torch.arange(6), 0.5))
-    for num_tasks, share in ((8, 0.35), (10, 0.4)):
+    for num_tasks, share in ((8, 0.35), (8, 0.3), (10, 0.4)):  # 2.8, 2.4 and 4 tasks
         task = torch.arange(num_tasks).repeat(3)[torch.randperm(3 * num_tasks, generator=generator)]
         yield Case("mixed", (task, torch.randperm(num_tasks, generator=generator), share))
     task = torch.arange(5).repeat_interleave(torch.tensor([1, 4, 2, 0, 3]))  # of task 3 there is no prompt
