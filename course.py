@@ -85,10 +85,8 @@ def main() -> None:
             if failed:
                 sys.exit(failed)
         if chosen.command == "test":
-            # One worker more than cores, since tests wait, for a browser or for a limit to strike; tests/conftest.py says
-            # which tests stay together.
-            workers = min(os.cpu_count() or 1, 4) + 1
-            become("-m", "pytest", "-n", str(workers), "--no-loadscope-reorder", *arguments)
+            # Two workers use both cores; tests/conftest.py says which tests stay together.
+            become("-m", "pytest", "-n", "2", "--no-loadscope-reorder", *arguments)
 
 
 # --- installing -------------------------------------------------------------------------------------------------------
