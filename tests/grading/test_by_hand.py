@@ -50,6 +50,7 @@ def read(tmp_path, text: str | bytes, students: tuple[str, ...] = ("ada", "bob")
         ("ada,4.2,-0.5,", "4.2 has 0 to"),
         ("ada,4.1,2,", "4.1 is also what a spreadsheet makes of 4.10: write 'ex 4.1' or 'ex 4.10'"),
         ("ada,late 4,-1,", "days of lateness must be a number from 0"),
+        ("ada,late 04,1,", "there is no chapter '04'"),
     ],
 )
 def test_a_row_that_cannot_stand_is_told_and_the_others_count(tmp_path, row, words):
@@ -58,6 +59,14 @@ def test_a_row_that_cannot_stand_is_told_and_the_others_count(tmp_path, row, wor
     assert len(problems) == 1
     assert words in problems[0]
     assert "manual.csv, line 3" in problems[0]
+
+
+def test_what_is_given_twice_is_told(tmp_path):
+    _, problems = read(tmp_path, f"{HEAD}ada,4.3,1,\nada,late 4,1,\nada,4.3,2,\nada,late 4,2,\nbob,late 4,1,\n")
+    assert problems == [
+        "manual.csv, line 4: ada has 4.3 more than once; this row counts",
+        "manual.csv, line 5: ada has late 4 more than once; this row counts",
+    ]
 
 
 @pytest.mark.parametrize("cell", ["ex 4.10", "4.10", f"4.10 {exercises['4.10'].title}", "Exercise 4.10:", " ex 4,10 "])

@@ -309,10 +309,48 @@ def test_a_pipe_with_the_name_of_a_notebook_is_not_waited_for(tmp_path):
     (tmp_path / "mallory").mkdir()
     os.link(tmp_path / "ada" / "01-attention.ipynb", tmp_path / "mallory" / "01-attention.ipynb")
     (tmp_path / "trudy").symlink_to(tmp_path / "ada")
-    found = {file.student: file.problem for file in collect(tmp_path).files}
-    assert found["ada"] is None
-    assert found["eve"] == "no ordinary file"
-    assert "trudy" not in found
+    found = {file.student: file for file in collect(tmp_path).files}
+    assert found["ada"].problem is None
+    assert found["eve"].problem == "no ordinary file"
+    assert (found["trudy"].name, found["trudy"].data) == ("… (a link to a folder: copy the folder itself here)", b"")
+
+
+def test_where_there_are_only_links_it_says_what_to_do(tmp_path):
+    hand_in(tmp_path / "elsewhere", "ada", solved())
+    (tmp_path / "class").mkdir()
+    try:
+        (tmp_path / "class" / "ada").symlink_to(tmp_path / "elsewhere" / "ada")
+    except OSError:
+        pytest.skip("no links here")
+    with pytest.raises(ValueError, match=r"there is ada/… \(a link to a folder: copy the folder itself here\)"):
+        collect(tmp_path / "class")
+
+
+def test_what_macos_leaves_beside_a_notebook_is_nobodys_problem(tmp_path):
+    """On a disk that is not its own, and in zips made of one."""
+    for name in ("ada", "bob"):
+        hand_in(tmp_path, name, b"\0\5\x16\7", "._01-attention.ipynb")
+    hand_in(tmp_path, "ada", solved())
+    found = [(file.student, file.name, file.problem) for file in collect(tmp_path).files]
+    assert found == [
+        ("ada", "01-attention.ipynb", None),
+        ("bob", "._01-attention.ipynb", "not a notebook (.ipynb)"),  # who hands in nothing else is told
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (json.dumps(solved()).encode("utf-16"), "save it as UTF-8"),
+        (json.dumps(solved()).encode("utf-16-be"), "save it as UTF-8"),
+        (b"{\n<<<<<<< HEAD\n=======\n>>>>>>> main\n}", "have the student settle it"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "git lfs pull"),
+        (b"\n<!DOCTYPE html><html></html>", "it is a web page"),
+    ],
+)
+def test_what_lies_in_the_place_of_a_notebook_is_named(data, words):
+    with pytest.raises(extracting.Unreadable, match=words):
+        extracting.read(data, exercises)
 
 
 def long(count: int) -> dict:

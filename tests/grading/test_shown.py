@@ -66,6 +66,7 @@ def test_names_are_one_line_and_equal_where_unicode_says_so():
     assert shown_name("a\nb\tc") == "a\\nb\\tc"
     assert shown_name("") == "(no name)"
     assert len(shown_name("x" * 10_000)) == NAME
+    assert shown_name("x" * 10_000 + "a") != shown_name("x" * 10_000 + "b")
 
 
 HALF = "\ud83d"  # of an emoji

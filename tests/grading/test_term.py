@@ -138,6 +138,7 @@ def test_rules_are_read(tmp_path):
         ("[late]\nper_day = 10", "late.per_day must be a number from 0 to 1, got 10"),
         ("[late]\nper_week = 0.1", "late.per_week means nothing here"),
         ("[due]\n77 = 2026-10-05", "there is no chapter '77'"),
+        ("[due]\n1 = 9999-12-31", "leave the line out where nothing is ever late"),
         ("[due]\n1 = '5 October'", "must be a date like 2026-10-05, without quotation marks"),
         ("[weights]\nx = 1", "'x' is neither a chapter nor an exercise"),
         ("[weights]\n1 = nan", "weights.1 must be a number"),
@@ -207,12 +208,37 @@ def test_people_are_found_by_whatever_a_system_calls_them(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "First name,Last name,ID number,Email address,Groups\nAda,Byron,2021001,ab101@x.edu,A\n",  # Moodle
+        '"Last Name","First Name","Username","Student ID","Last Access"\n"Byron","Ada","ab101","2021001",""\n',
+        "OrgDefinedId,Last Name,First Name,Email\n#2021001,Byron,Ada,ab101@x.edu\n",  # Brightspace
+        "name;number;login\nAda Byron;2021001.0;ab101\n",  # of a program that takes a column for numbers
+    ],
+)
+def test_what_systems_export_is_a_roster(tmp_path, text):
+    (tmp_path / "roster.csv").write_text(text, encoding="utf-8")
+    (person,) = people = read_roster(tmp_path / "roster.csv")
+    assert (person.name, person.number) == ("Ada Byron", "2021001")
+    for called in ("Ada Byron", "byronada", "ab101", "2021001"):
+        assert Roster(people).whose(called) == people
+
+
+def test_a_date_lasts_to_its_end_however_it_is_written(tmp_path):
+    (tmp_path / "roster.csv").write_text("name,extension\na,2026-10-12\nb,20261012\n", encoding="utf-8")
+    assert {person.extension for person in read_roster(tmp_path / "roster.csv")} == {datetime(2026, 10, 13)}
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("number\n1\n", "name not found"),
         ("name,number\n,1\n", "line 2: no name"),
         ("name,number\na,1\nb,01\n", "line 3: the number '01' stands in line 2, too"),
         ("name,extension\na,soon\n", "an extension is a number of days or a date"),
+        ("name,extension\na,9999-12-31\n", "an extension is a number of days or a date"),
+        ("name,number\na,2.02101E+11\n", r"line 2: the number '2.02101E\+11' lost digits in a spreadsheet"),
+        ("first name,number\na,1\n", "name not found"),
     ],
 )
 def test_mistakes_in_a_roster_are_named(tmp_path, text, words):

@@ -94,6 +94,9 @@ def _row(row, find, items, others: set[str]) -> tuple[object, str, float | None]
     late = LATE.fullmatch(row["exercise"])
     if late:
         id = f"late {late[1]}"
+        chapters = {known.split(".")[0] for known in (*items, *others)}
+        if late[1] not in chapters:
+            raise _Told(f"there is no chapter {late[1]!r}; there are {', '.join(sorted(chapters))}")
     else:
         id = _exercise(row["exercise"], set(items) | others)
         if id not in items:

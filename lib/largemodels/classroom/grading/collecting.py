@@ -78,8 +78,10 @@ def collect(place: Path, names: str | None = None, encoding: str | None = None) 
         raise ValueError(f"{place} is neither a folder nor a zip: name a folder of submissions, or the LMS's zip")
     if not collection.files:
         loose = "; whose are those that lie in no student's folder?" if collection.ownerless else ""
+        others = f"; there is {collection.ignored[0]}" if collection.ignored and not loose else ""
         raise ValueError(
-            f"no student's notebook (.ipynb) in {place}{loose}; expected STUDENT/NOTEBOOK.ipynb, or an LMS's zip"
+            f"no student's notebook (.ipynb) in {place}{loose}{others}; expected STUDENT/NOTEBOOK.ipynb, or an LMS's "
+            "zip; --names tells how to read other paths"
         )
     owners = {(file.student, file.number) for file in collection.files}
     collection.files += [file for file in collection.others if (file.student, file.number) not in owners]
@@ -123,7 +125,8 @@ def _is_of_somebody(parts: tuple[str, ...]) -> bool:
 
 
 def _is_notebook(parts: tuple[str, ...]) -> bool:
-    return parts[-1].lower().endswith(".ipynb")
+    """By its name. macOS leaves a ``._x.ipynb`` beside each ``x.ipynb`` on disks that are not its own."""
+    return parts[-1].lower().endswith(".ipynb") and not parts[-1].startswith("._")
 
 
 def _in_text(entries: list[Entry], encoding: str | None, collection: Collection) -> list[Entry]:
@@ -233,7 +236,9 @@ def _in_folder(folder: Path) -> Iterator[Entry]:
             except OSError:
                 continue
             is_notebook = entry.name.lower().endswith(".ipynb")
-            if not stat.S_ISDIR(status.st_mode) or is_notebook:
+            if entry.is_symlink() and entry.is_dir():
+                yield (*parts, entry.name, "… (a link to a folder: copy the folder itself here)"), 0.0, bytes
+            elif not stat.S_ISDIR(status.st_mode) or is_notebook:
                 yield (*parts, entry.name), status.st_mtime, partial(_read_file, Path(entry.path))
         folders = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
         if folders and len(parts) >= DEEPEST:

@@ -92,7 +92,7 @@ def code_cells(data: bytes) -> list[CodeCell]:
     try:
         raw = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"not a notebook: {str(error)[:120]}") from error
+        raise Unreadable(f"not a notebook: {_instead(data) or str(error)[:120]}") from error
     if not isinstance(raw, dict):
         raise Unreadable("not a notebook: no object in the file")
     found = raw.get("cells")
@@ -112,6 +112,20 @@ def code_cells(data: bytes) -> list[CodeCell]:
         most = f"at most {MOST_LINES:,} and {MOST_CHARACTERS:,} are read"
         raise Unreadable(f"{lines:,} lines and {characters:,} characters of code; {most}")
     return cells
+
+
+def _instead(data: bytes) -> str | None:
+    """What lies in the place of a notebook, if it is one of the usual things, and what to do about it."""
+    head = data[:1_000].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:4]:
+        return "it is in UTF-16 or UTF-32; save it as UTF-8"
+    if b"\n<<<<<<< " in data or head.startswith(b"<<<<<<< "):
+        return "it holds the marks of a merge, <<<<<<<; have the student settle it in git"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; have the student hand in the file itself, which `git lfs pull` fetches"
+    if head[:1] == b"<":
+        return "it is a web page; have the student hand in the notebook itself, saved as .ipynb"
+    return None
 
 
 def _code_cell(index: int, cell: Any) -> CodeCell | None:

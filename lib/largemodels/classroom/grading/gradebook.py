@@ -178,12 +178,13 @@ class Gradebook:
         rows, problems = byhand.read(path, self.find, self.items, others, comments)
         self.problems += problems
         for row in rows:
-            if row.exercise.startswith("late "):
-                row.student.days[row.exercise.removeprefix("late ")] = row.given.points
-                continue
-            if row.exercise in row.student.manual:
+            late = row.exercise.removeprefix("late ") if row.exercise.startswith("late ") else None
+            if row.exercise in row.student.manual or late in row.student.days:
                 problem = f"{row.student.name} has {row.exercise} more than once; this row counts"
                 self.problems.append(f"{path.name}, line {row.line}: {problem}")
+            if late is not None:
+                row.student.days[late] = row.given.points
+                continue
             row.student.manual[row.exercise] = row.given
 
     def tell_lateness(self) -> None:

@@ -257,7 +257,7 @@ def _contents(cell: Any) -> Any:
 
 def key(judge_fingerprint: str, patience: float, *parts: tuple[CodeCell, ...]) -> str:
     """The name under which a result is kept that follows from these cells."""
-    content = [3, judge_fingerprint, patience]
+    content = [4, judge_fingerprint, patience]
     content += [[(cell.index, cell.source, cell.exercise, cell.is_check) for cell in cells] for cells in parts]
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 

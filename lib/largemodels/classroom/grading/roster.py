@@ -8,20 +8,24 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 from .tables import read_number, read_table
 
 COLUMNS = {
     "name": ("student", "full name", "姓名", "学生"),
-    "number": ("id", "student number", "id number", "学号", "学号/工号"),
-    "login": ("username", "user name", "email", "账号", "用户名"),
+    "first": ("first name", "given name"),  # Moodle, Blackboard and Brightspace export a name in two columns
+    "last": ("last name", "surname", "family name"),
+    "number": ("id", "student number", "student id", "id number", "orgdefinedid", "学号", "学号/工号"),
+    "login": ("username", "user name", "email", "email address", "账号", "用户名"),
     "section": ("class", "group", "班级"),
     "extension": ("延期",),
     "also": ("其他",),
 }
+BY_SPREADSHEET = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)  # what is left of a long number: 2.02101E+11
 LONG = 5  # digits of a number that no system's own count of its participants reaches by chance
 
 
@@ -42,21 +46,30 @@ def read_roster(path: Path) -> list[Person]:
     """Everybody on the roster, in its order.
 
     Raises:
-        ValueError: it is no such table, a line has no name, a number stands there twice, or an extension is neither
-            days nor a date.
+        ValueError: it is no such table, a line has no name, a number stands there twice or is cut short, or an
+            extension is neither days nor a date.
     """
     people, numbers = [], {}
-    for row in read_table(path, COLUMNS, ("name",)):
+    for row in read_table(path, COLUMNS, ("name",), {"name": ("first", "last")}):
         where = f"{path}, line {row.line}"
-        if not row["name"]:
+        name, number = row["name"] or f"{row['first']} {row['last']}".strip(), _number(row["number"], where)
+        if not name:
             raise ValueError(f"{where}: no name")
-        for kind in ("number", "login"):
-            if row[kind] and (before := numbers.setdefault((kind, plain(row[kind])), row.line)) != row.line:
-                raise ValueError(f"{where}: the {kind} {row[kind]!r} stands in line {before}, too")
+        for kind, text in (("number", number), ("login", row["login"])):
+            if text and (before := numbers.setdefault((kind, plain(text)), row.line)) != row.line:
+                raise ValueError(f"{where}: the {kind} {text!r} stands in line {before}, too")
         also = tuple(name.strip() for name in re.split(r"[;|]", row["also"]) if name.strip())
         extension = _extension(row["extension"], where)
-        people.append(Person(row["name"], row["number"], row["login"], row["section"], extension, also))
+        people.append(Person(name, number, row["login"], row["section"], extension, also))
     return people
+
+
+def _number(text: str, where: str) -> str:
+    """A number as it was before a spreadsheet, or Brightspace, wrote it: 2021001, also from 2021001.0 and #2021001."""
+    if BY_SPREADSHEET.fullmatch(text):
+        problem = f"{where}: the number {text!r} lost digits in a spreadsheet; enter it again in a column of texts"
+        raise ValueError(problem)
+    return re.sub(r"^(\d+)[.,]0$", r"\1", text.removeprefix("#"))
 
 
 def _extension(text: str, where: str) -> timedelta | datetime | None:
@@ -66,11 +79,12 @@ def _extension(text: str, where: str) -> timedelta | datetime | None:
     if days is not None and 0 <= days < 10_000:
         return timedelta(days=days)
     try:
-        until = datetime.fromisoformat(text)
-    except ValueError:
+        with suppress(ValueError):  # a date: to the end of that day
+            return datetime.combine(date.fromisoformat(text), time()) + timedelta(days=1)
+        return datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
         problem = f"{where}: an extension is a number of days or a date like 2026-10-12, got {text!r}"
         raise ValueError(problem) from None
-    return until + timedelta(days=1) if len(text) == len("2026-10-12") else until  # a date: to the end of that day
 
 
 class Roster:

@@ -34,6 +34,7 @@ from pathlib import Path
 from .byhand import HandGraded
 
 DAY = 86_400.0
+LAST_YEAR = 9_000  # computers count no further than 9999, time zones and extensions included
 KNOWN = ("exercises", "drop_lowest", "due", "late", "weights", "by_hand")
 LATE = ("per_day", "cap", "grace_minutes")
 
@@ -158,6 +159,8 @@ class _Reader:
         return value
 
     def _moment(self, chapter: str, value: object) -> datetime:
+        if isinstance(value, date) and value.year >= LAST_YEAR:
+            raise self._error(f"due.{chapter}: {value} is too far away; leave the line out where nothing is ever late")
         match value:
             case datetime():
                 return value

@@ -5,6 +5,7 @@ own, turns the direction of writing round, hides, or moves the cursor is shown a
 names that differ stay two names.
 """
 
+import hashlib
 import re
 import unicodedata
 
@@ -12,6 +13,7 @@ COLOURS = re.compile(r"\x1b\[[0-9;:]*[mK]")  # of a terminal
 JOINERS = "\u200c\u200d"  # Persian and Indic words, and emoji, need them
 NEITHER_SEEN_NOR_SAFE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # Unicode's categories: controls, formats, half characters, …
 TEXT, NAME = 20_000, 300  # characters
+DIGEST = 8
 
 
 def shown(text: object, most: int = TEXT) -> str:
@@ -21,8 +23,12 @@ def shown(text: object, most: int = TEXT) -> str:
 
 def shown_name(text: object, most: int = NAME) -> str:
     """`text` in one line: the name of a student, of a file, of a section. Equal where Unicode calls them equal."""
-    name = unicodedata.normalize("NFC", str(text))[: most + 1]
-    return _cut("".join(_seen(c, "") for c in name), most) or "(no name)"
+    name = unicodedata.normalize("NFC", str(text))
+    seen = "".join(_seen(c, "") for c in name[: most + 1])
+    if len(seen) > most >= 4 * DIGEST:  # two that differ further on stay two
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+        return f"{seen[: most - DIGEST - 1]}…{digest}"
+    return _cut(seen, most) or "(no name)"
 
 
 def _lines(text: object) -> str:

@@ -67,8 +67,15 @@ class Row:
         return self.cells.get(column, "")
 
 
-def read_table(path: Path, columns: Mapping[str, Sequence[str]], needed: Sequence[str]) -> list[Row]:
+def read_table(
+    path: Path,
+    columns: Mapping[str, Sequence[str]],
+    needed: Sequence[str],
+    instead: Mapping[str, Sequence[str]] | None = None,
+) -> list[Row]:
     """The rows of a table whose first line names `columns`, in any order; the values are other names of a column.
+
+    `instead`: for a column that is needed, those which together do as well.
 
     Raises:
         ValueError: it is not in Unicode, a needed column is missing, or a row has more cells than the first line.
@@ -95,7 +102,9 @@ def read_table(path: Path, columns: Mapping[str, Sequence[str]], needed: Sequenc
             rows.append(Row(begun, {name: _plain(cell) for name, cell in zip(names, cells, strict=False) if name}))
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-    if missing := [column for column in needed if column not in names]:
+    instead = instead or {}
+    found = {column for column in needed if column in names or (column in instead and {*instead[column]} <= {*names})}
+    if missing := [column for column in needed if column not in found]:
         raise ValueError(
             f"{path}: the first line must name the columns {', '.join(columns)}; {', '.join(missing)} not found"
         )
