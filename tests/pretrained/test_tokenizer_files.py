@@ -187,6 +187,17 @@ def test_added_tokens_keep_their_ids(tmp_path):
         load_tokenizer(tmp_path)
 
 
+def test_an_added_token_far_beyond_the_vocabulary(tmp_path):
+    write_bert(tmp_path, ["dog"])
+    write(tmp_path, "added_tokens.json", {"<new>": 30_000})
+    assert ids(tmp_path, "dog <new>") == [5, 30_000]
+    write(tmp_path, "added_tokens.json", {"<new>": 2**32})
+    with pytest.raises(
+        ValueError, match=r"added_tokens.json gives '<new>' the id 4294967296, but .* ends at 5; .*one check"
+    ):
+        load_tokenizer(tmp_path)
+
+
 def test_a_word_that_stands_in_the_vocabulary_twice_leaves_the_other_ids_alone(tmp_path):
     write_bert(tmp_path, ["dog", "dog", "ball"])
     write(tmp_path, "added_tokens.json", {"covid": 8})
@@ -242,6 +253,25 @@ def test_without_settings_a_tokenizer_json_has_the_word(tmp_path):
     load_tokenizer(tmp_path).save(str(tmp_path / "tokenizer.json"))
     write(tmp_path, "tokenizer_config.json", {"model_max_length": 512})
     assert ids(tmp_path, "Dog") == [6]
+
+
+@pytest.mark.parametrize("name", ["PreTrainedTokenizerFast", "TokenizersBackend"])
+@pytest.mark.parametrize("written", [True, False])
+def test_beside_a_class_for_any_kind_a_tokenizer_json_has_the_word(written, name, tmp_path):
+    """tokenizer_config.json keeps the choices of the class that was there before, and `transformers` does not read them."""
+    write_bert(tmp_path, ["dog", "Dog", "cafe", "café", "狗", "狗球"], do_lower_case=written, strip_accents=written)
+    load_tokenizer(tmp_path).save(str(tmp_path / "tokenizer.json"))
+    left = {"do_lower_case": not written, "strip_accents": not written, "tokenize_chinese_chars": False}
+    write(tmp_path, "tokenizer_config.json", {"tokenizer_class": name} | left)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    for text in ("Dog dog café 狗球", "DOG [MASK]"):
+        assert load_tokenizer(tmp_path).encode(text).ids == theirs(text)["input_ids"]
+
+    written_byte_level = tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0, "Ġ": 1, "Ġa": 2}, [("Ġ", "a")]))
+    written_byte_level.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=written)
+    written_byte_level.save(str(tmp_path / "tokenizer.json"))
+    write(tmp_path, "tokenizer_config.json", {"tokenizer_class": name, "add_prefix_space": not written})
+    assert ids(tmp_path, "a") == transformers.AutoTokenizer.from_pretrained(tmp_path)("a")["input_ids"]
 
 
 @pytest.mark.parametrize("written", [True, False])
@@ -398,6 +428,29 @@ def test_settings_with_something_else_in_them(name, content, told, tmp_path):
     write_bert(tmp_path, ["dog"])
     write(tmp_path, name, content)
     with pytest.raises(ValueError, match=rf"{name}.*{told}"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AAAA"}},
+        {
+            "model": {
+                "type": "BPE",
+                "vocab": {"a": 0, "b": 1, "ab": 2},
+                "merges": ["a b"],
+                "continuing_subword_prefix": "##",
+            }
+        },
+    ],
+    ids=["normalizer", "model"],
+)
+def test_a_tokenizer_json_at_which_tokenizers_gives_up(part, tmp_path):
+    """It panics, as Rust has it: no `Exception` in Python, so that only a BaseException would catch it."""
+    whole = json.loads(tokenizers.Tokenizer(tokenizers.models.BPE({"a": 0}, [])).to_str())
+    write(tmp_path, "tokenizer.json", whole | part)
+    with pytest.raises(ValueError, match=r"tokenizer.json is not a tokenizer that can be read .*download it again"):
         load_tokenizer(tmp_path)
 
 

@@ -65,14 +65,19 @@ def load_tokenizer(folder_or_repo_id: str | os.PathLike) -> Tokenizer:
             tokenizer = _unigram(path, settings)
     except FileNotFoundError:
         raise
-    except Exception as error:  # `tokenizers` raises nothing more specific
-        if str(path.parent) in str(error):  # it names the file already
-            raise
+    except BaseException as error:  # `tokenizers` raises nothing more specific
+        if str(path.parent) in str(error) or not (isinstance(error, Exception) or _is_panic(error)):
+            raise  # it names the file already, or has nothing to do with it
         raise ValueError(f"{path} is not a tokenizer that can be read ({error}); {damaged(path)}") from None
     _add_tokens(tokenizer, settings)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether Rust, in which `tokenizers` is written, gave up: that is no `Exception` to Python."""
+    return type(error).__name__ == "PanicException"
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
@@ -120,9 +125,12 @@ ROLES_BY_NAME = {
 def _described(path: Path, settings: Settings) -> Tokenizer:
     """What tokenizer.json describes, with the choices that tokenizer_config.json makes anew.
 
-    `transformers` lets the latter win, so whoever published both has seen them work together that way.
+    `transformers` lets the latter win, so whoever published both has seen them work together that way. Its class for
+    tokenizers of any kind makes no choices: there tokenizer.json has the word, whatever else an older class has left.
     """
     description = read_json(path)
+    if settings.options.get("tokenizer_class") in ANY_KIND:
+        return Tokenizer.from_str(json.dumps(description))
     options, lowercase = settings.options, settings.get("do_lower_case")
     normalizer = description.get("normalizer")
     steps = _steps(normalizer, "normalizers")
@@ -145,6 +153,9 @@ def _described(path: Path, settings: Settings) -> Tokenizer:
         if step.get("type") == "ByteLevel":
             step["add_prefix_space"] = settings.get("add_prefix_space", step["add_prefix_space"])
     return Tokenizer.from_str(json.dumps(description))
+
+
+ANY_KIND = ("PreTrainedTokenizerFast", "TokenizersBackend")  # the older and the newer name
 
 
 def _steps(described: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
@@ -330,8 +341,14 @@ def _add_tokens(tokenizer: Tokenizer, settings: Settings) -> None:
     """The tokens that were added later: those with an id of their own, then those that only a role or a list names."""
     for i, token in sorted(settings.added.items()):
         if tokenizer.token_to_id(token.content) is None:
-            while (free := _next_id(tokenizer)) < i:  # so that the tokens keep their ids, there must be no gap
-                tokenizer.add_special_tokens([f"<no token has id {free}>"])
+            free = _next_id(tokenizer)
+            if i - free > MOST_MISSING:
+                raise ValueError(
+                    f"{settings.added_in} gives {token.content!r} the id {i}, but the vocabulary beside it ends at "
+                    f"{free - 1}; the files do not belong together: take all of them from one checkpoint"
+                )
+            # So that the tokens keep their ids, there must be no gap.
+            tokenizer.add_special_tokens([f"<no token has id {missing}>" for missing in range(free, i)])
         tokenizer.add_tokens([token])
         found = tokenizer.token_to_id(token.content)
         if found != i:
@@ -342,6 +359,9 @@ def _add_tokens(tokenizer: Tokenizer, settings: Settings) -> None:
             )
     known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     tokenizer.add_special_tokens([token for token in settings.special if token.content not in known])
+
+
+MOST_MISSING = 1_000_000  # ids between the vocabulary and what was added to it; the largest vocabularies have fewer
 
 
 def _next_id(tokenizer: Tokenizer) -> int:
