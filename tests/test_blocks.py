@@ -1,6 +1,7 @@
 import itertools
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -374,6 +375,9 @@ def test_token_ids_that_do_not_exist_are_named():
         embedding(torch.tensor([[3, 10]]))
     with pytest.raises(ValueError, match="token id -1 "):
         embedding(torch.tensor([[3, -1]]))
+    for ids in ([[1, 2]], np.array([[1, 2]])):
+        with pytest.raises(TypeError, match=rf"a torch.Tensor, got {type(ids).__name__}; wrap them in torch.tensor"):
+            embedding(ids)
     with pytest.raises(TypeError, match=r"torch\.long, got torch\.float32"):
         embedding(torch.zeros(1, 2))
     with pytest.raises(ValueError, match=r"\(batch, length\), got \(2,\)"):

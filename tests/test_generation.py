@@ -548,7 +548,7 @@ def test_bad_input_is_refused_clearly(generate):
     with pytest.raises(ValueError, match="25 positions are needed"):
         generate(model, prompt, max_new_tokens=21)
     generate(model, prompt, max_new_tokens=20)  # the last token needs no position: nothing is read after it
-    with pytest.raises(ValueError, match="max_new_tokens must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="max_new_tokens must be a whole number of at least 1, got 0"):
         generate(model, prompt, max_new_tokens=0)
     with pytest.raises(ValueError, match="padded before their first token"):
         generate(model, prompt, mask=padding_mask([5, 3], 5), max_new_tokens=3)
@@ -564,8 +564,25 @@ def test_bad_input_is_refused_clearly(generate):
         generate(translator, BOS, source=torch.full_like(source, 13), max_new_tokens=3)
 
 
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"prompt": [[1, 2]]}, TypeError, r"tensor of token ids \(batch, length\), got a list; use torch.tensor"),
+        ({"max_new_tokens": 2.5}, ValueError, "a whole number of at least 1, got 2.5"),
+        ({"eos": [1, 2]}, TypeError, r"the id of one token, got \[1, 2\]; of several give one"),
+        ({"beams": 2.0}, ValueError, "a whole number of them, got beams=2.0"),
+        ({"length_penalty": torch.nan}, ValueError, "length_penalty must be a finite number, got nan"),
+        ({"length_penalty": torch.inf}, ValueError, "length_penalty must be a finite number, got inf"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(changes, error, message):
+    options = {"prompt": torch.ones(1, 1, dtype=torch.long), "max_new_tokens": 2}
+    with pytest.raises(error, match=message):
+        beam_search(gpt(), **options | changes)
+
+
 def test_a_search_without_beams_is_refused():
-    with pytest.raises(ValueError, match="at least one beam, got beams=0"):
+    with pytest.raises(ValueError, match="at least one beam, a whole number of them, got beams=0"):
         beam_search(gpt(), torch.ones(1, 1, dtype=torch.long), max_new_tokens=3, beams=0)
 
 

@@ -108,6 +108,8 @@ def test_presets_take_changes_and_name_their_sizes():
         ({"vocab_size": None}, "vocab_size must be a whole number of at least 1, got None"),
         ({"d_ff": 0}, "d_ff must be"),
         ({"attention_dropout": -0.1}, "attention_dropout must be a probability"),
+        ({"norm_eps": float("nan")}, "norm_eps must be a finite number of at least 0, got nan"),
+        ({"init_std": -1.0}, r"init_std must be a finite number of at least 0, got -1\.0"),
         ({"activation": "tanh"}, "'tanh'"),
         ({"bands": ()}, "bands"),
         ({"bands": (None, 0)}, "bands"),
@@ -394,4 +396,6 @@ def test_bad_input_is_refused_clearly():
         model(torch.full((1, 3), 29))
     with pytest.raises(ValueError, match=r"\(batch, 1, 1, length\)"):
         model(torch.zeros(1, 3, dtype=torch.long), torch.ones(1, 3, dtype=torch.bool))
+    with pytest.raises(ValueError, match="each text needs one row of the mask, got 2 texts and 3 rows"):
+        model(torch.zeros(2, 3, dtype=torch.long), torch.ones(3, 1, 1, 3, dtype=torch.bool))
     GPT(replace(TINY, positions="rope", d_model=24)).start(17)  # a scheme without a limit

@@ -188,9 +188,9 @@ def test_sinusoids_add_and_start():
 
 
 @pytest.mark.parametrize("make", [Sinusoidal, RoPE, lambda d: sinusoidal_encoding(4, d)])
-@pytest.mark.parametrize("d", [7, 0])
-def test_odd_widths(make, d):
-    with pytest.raises(ValueError, match=rf"even and at least 2, got {d}; use {d + 1}"):
+@pytest.mark.parametrize(("d", "instead"), [(7, 8), (0, 2), (-3, 2)])
+def test_odd_widths(make, d, instead):
+    with pytest.raises(ValueError, match=rf"even and at least 2, got {d}; use {instead}$"):
         make(d)
 
 

@@ -205,6 +205,7 @@ def test_embeddings_begin_at_the_size_of_the_positions():
         ({"source_vocab_size": None}, r"source_vocab_size must be a whole number"),
         ({"num_decoder_layers": -1}, r"num_decoder_layers must be"),
         ({"dropout": 1.0}, r"dropout must be a probability in \[0, 1\), got 1\.0"),
+        ({"norm_eps": -1e-5}, r"norm_eps must be a finite number of at least 0, got -1e-05"),
         ({"activation": "swish"}, r"'swish'.*gelu_new"),
         ({"shared_embedding": True}, r"one vocabulary, got sizes 17 and 23"),
     ],

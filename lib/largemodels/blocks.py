@@ -31,6 +31,12 @@ class TokenEmbedding(nn.Embedding):
         """(batch, length) token ids to (batch, length, d_model)."""
         try:
             x = super().forward(tokens)
+        except TypeError:
+            if isinstance(tokens, Tensor):
+                raise
+            raise TypeError(
+                f"token ids must be a torch.Tensor, got {type(tokens).__name__}; wrap them in torch.tensor(...)"
+            ) from None
         except (IndexError, RuntimeError):  # ids are checked only after a failure: a right batch costs no time
             if tokens.dtype not in (torch.long, torch.int):
                 raise TypeError(f"token ids must be torch.long, got {tokens.dtype}") from None

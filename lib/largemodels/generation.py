@@ -13,6 +13,7 @@ text has become. Everything runs without gradients and with dropout off; the mod
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -212,10 +213,14 @@ def beam_search(
 
     The other arguments are those of `greedy`.
     """
-    if beams < 1:
-        raise ValueError(f"a beam search needs at least one beam, got beams={beams}")
+    if not isinstance(beams, Integral) or beams < 1:
+        raise ValueError(f"a beam search needs at least one beam, a whole number of them, got beams={beams}")
+    if not math.isfinite(length_penalty):
+        raise ValueError(
+            f"length_penalty must be a finite number, got {length_penalty}; 0 compares the log-probabilities as they are"
+        )
     with _generating(model, max_new_tokens):
-        prompt, state = _start(model, prompt, source, mask, max_new_tokens)
+        prompt, state = _start(model, prompt, source, mask, max_new_tokens, eos)
         batch, device = len(prompt), prompt.device
         logits = model.step(prompt, state)  # (batch, vocab_size)
         vocab_size = logits.shape[-1]
@@ -285,7 +290,7 @@ def _generate(
 ) -> Tensor:
     """Step by step, `choose` turns logits ``(batch, vocab_size)`` into the next tokens ``(batch,)``."""
     with _generating(model, max_new_tokens):
-        tokens, state = _start(model, prompt, source, mask, max_new_tokens)
+        tokens, state = _start(model, prompt, source, mask, max_new_tokens, eos)
         ended = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
         new = []
         for _ in range(max_new_tokens):
@@ -301,11 +306,20 @@ def _generate(
 
 
 def _start(
-    model: Writer, prompt: Tensor | int, source: Tensor | None, mask: Tensor | None, max_new_tokens: int
+    model: Writer,
+    prompt: Tensor | int,
+    source: Tensor | None,
+    mask: Tensor | None,
+    max_new_tokens: int,
+    eos: int | None,
 ) -> tuple[Tensor, DecoderState]:
     """Check the arguments; the prompt as a tensor, and the model's state before it."""
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    if not isinstance(max_new_tokens, Integral) or max_new_tokens < 1:
+        raise ValueError(f"max_new_tokens must be a whole number of at least 1, got {max_new_tokens}")
+    if eos is not None and not isinstance(eos, Integral | Tensor):
+        raise TypeError(
+            f"eos must be the id of one token, got {eos!r}; of several give one, and cut the text at the others"
+        )
     if hasattr(model, "encode") != (source is not None):
         raise ValueError(
             "this model has no encoder: give all of the text as the prompt, without a source"
@@ -316,6 +330,10 @@ def _start(
         if source is None:
             raise ValueError(f"a prompt is a tensor of token ids (batch, length), got the number {prompt}")
         prompt = source.new_full((len(source), 1), prompt)
+    if not isinstance(prompt, Tensor):
+        raise TypeError(
+            f"a prompt is a tensor of token ids (batch, length), got a {type(prompt).__name__}; use torch.tensor"
+        )
     if source is not None and len(source) != len(prompt):
         raise ValueError(f"each source needs a prompt, got {len(source)} sources and {len(prompt)} prompts")
     if prompt.dim() != 2 or prompt.numel() == 0:

@@ -228,7 +228,12 @@ class GPT(nn.Module):
         if mask is None:
             x = self.positions.add(x)
         elif self._adds_positions:
-            x = x + self._encoding(tokens.shape[1], mask)
+            encoding = self._encoding(tokens.shape[1], mask)  # (batch or 1, length, d_model)
+            if encoding.shape[0] not in (1, len(tokens)):
+                raise ValueError(
+                    f"each text needs one row of the mask, got {len(tokens)} texts and {len(encoding)} rows"
+                )
+            x = x + encoding
         return F.dropout(x, self.config.dropout) if self.training else x
 
     @property

@@ -455,6 +455,7 @@ def _distance(num_queries: int, num_keys: int, device: torch.device) -> Tensor:
 
 def _check_even(name: str, width: int) -> None:
     if width < 2 or width % 2:
+        even = max(2, width + width % 2)
         raise ValueError(
-            f"sines and cosines come in pairs, so {name} must be even and at least 2, got {width}; use {width + 1}"
+            f"sines and cosines come in pairs, so {name} must be even and at least 2, got {width}; use {even}"
         )
