@@ -190,6 +190,12 @@ def test_tolerances_are_not_narrower_than_the_statement():
         np.array(["C"]),
         "**C**",
         "C:",
+        "选 C",
+        "我选C。",
+        "答案：C",
+        "C 项",
+        "Answer: C",
+        "option c",
     ],
 )
 def test_letters_as_they_are_typed(answer):
@@ -198,7 +204,9 @@ def test_letters_as_they_are_typed(answer):
     assert exercises["1.5"].grade(travelled(answer)).passed
 
 
-@pytest.mark.parametrize("answer", ["", "CD", "C or D", "3", 3, ["C", "D"], 1.5, {"C": 1}, "答案"])
+@pytest.mark.parametrize(
+    "answer", ["", "CD", "C or D", "不选 C", "选 C 或 D", "an answer", "3", 3, ["C", "D"], 1.5, {"C": 1}, "答案"]
+)
 def test_what_is_no_letter_is_told_which_there_are(answer):
     assert letter_in(answer) is None
     assert "choose one of the letters A, B, C, D, E" in exercises["1.5"].grade(answer).message

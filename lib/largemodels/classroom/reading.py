@@ -152,6 +152,9 @@ def _plain_tensor(value: Tensor) -> Tensor:
 
 # ------------------------------------------------------------------------------------------------------ as it is typed
 
+_CHOSEN = re.compile(
+    r"[\W_]*(?:(?:answer|option|choice|我?选择?|答案[是为]?)[\W_]*)?([a-z])[\W_]*项?[\W_]*", re.IGNORECASE
+)
 UNITS = {
     **{"%": Fraction(1, 100), "‰": Fraction(1, 1000), "百": 10**2, "千": 10**3, "万": 10**4, "萬": 10**4, "亿": 10**8},
     **{"億": 10**8, "k": 10**3, "thousand": 10**3, "m": 10**6, "million": 10**6, "b": 10**9, "billion": 10**9},
@@ -218,14 +221,14 @@ def _mixed(text: str) -> str:
 
 
 def letter_in(answer: Any) -> str | None:
-    """The letter of an option: ``"c"``, ``"C."``, ``"(C)"``, ``"Ｃ"``, ``["C"]``; None if there is not exactly one."""
+    """The letter of an option: ``"c"``, ``"(C)"``, ``"Ｃ"``, ``"选 C"``, ``["C"]``; None if there is not exactly one."""
     if isinstance(answer, np.ndarray) and answer.size == 1:
         answer = answer.item()
     for _ in range(DEEPEST):
         answer = answer[0] if isinstance(answer, list | tuple) and len(answer) == 1 else answer
     if not isinstance(answer, str):
         return None
-    found = re.fullmatch(r"[\W_]*([a-z])[\W_]*", unicodedata.normalize("NFKC", answer[:100]), re.IGNORECASE)
+    found = _CHOSEN.fullmatch(unicodedata.normalize("NFKC", answer[:100]))
     return found[1].upper() if found else None
 
 
