@@ -873,7 +873,12 @@ wrong("8.4", "rounded down")(lambda task, order, share: torch.isin(task, order[:
 
 
 def _next_sentences(
-    documents, draws, cls, sep, rest=lambda documents, d: [x for e, x in enumerate(documents) if e != d]
+    documents,
+    draws,
+    cls,
+    sep,
+    rest=lambda documents, d: [x for e, x in enumerate(documents) if e != d],
+    place=lambda document, i: i,
 ):
     rows, labels, k = [], [], 0
     for d in range(len(documents)):
@@ -884,7 +889,7 @@ def _next_sentences(
                 there = there[math.floor(r[1] * len(there))]
                 rows.append((documents[d][i - 1], there[math.floor(r[2] * len(there))]))
             else:
-                rows.append((documents[d][i - 1], documents[d][i]))
+                rows.append((documents[d][i - 1], documents[d][place(documents[d], i)]))
             labels.append(r[0] < 0.5)
             k += 1
     longest = max(len(a) + len(b) for a, b in rows) + 3
@@ -940,6 +945,14 @@ wrong("6.11", "the labels as a column")(
     lambda *a: [*_next_sentences(*a)[:2], [[int(x)] for x in _next_sentences(*a)[2]]]
 )
 wrong("6.11", "all labels 0")(lambda *a: [*_next_sentences(*a)[:2], [0 for _ in _next_sentences(*a)[2]]])
+
+
+wrong("6.11", "all documents of the same text put aside")(
+    lambda *a: _next_sentences(*a, rest=lambda documents, d: [x for x in documents if x != documents[d]])
+)
+wrong("6.11", "the place of a sentence by index()")(
+    lambda *a: _next_sentences(*a, place=lambda document, i: document.index(document[i - 1]) + 1)
+)
 
 
 # ---------------------------------------------------------------- 6.12 masks of epochs

@@ -1489,6 +1489,12 @@ def _sentences_cases(seed: int) -> Iterator[Case]:
     yield Case("elsewhere", (documents(3, 1, 4, 3), many, 2, 3))
     yield Case("elsewhere", (documents(1, 3), draws(0.3, 0.6), 2, 3))
     yield Case("elsewhere", (some, draws(0.4, 0.5, 0.1, 0.7, 0.2), *((8, 9) if seed % 2 else (7, 4))))
+    # A sentence that comes twice in its document, and a document that comes twice: places are told by their numbers.
+    one, other, last = documents(3)[0]
+    yield Case("following", ([[one, other, [*one], last], [other]], draws(0.6, 0.7, 0.8), 2, 3))
+    twice = documents(2, 2)
+    twice.insert(1, [[*sentence] for sentence in twice[0]])
+    yield Case("elsewhere", (twice, torch.tensor([[0.3, 0.2, 0.7], [0.1, 0.2, 0.2], [0.4, 0.8, 0.7]]), 2, 3))
     # Which sentence is drawn makes no difference to the segments here: those that may be are of one length.
     first = 11 + seed % 9
     alike = [[[i, i + 1, i + 2] for i in range(begin, begin + 40, 10)] for begin in (first, first + 100)]
