@@ -1149,6 +1149,11 @@ def test_what_follows_from_a_mistake_is_right(id, answer, points):
         ("7.2", lambda x, t, k, p: _knobs(x, 1.0, k, p), "You divide"),
         ("7.7", (302, 49_152_000, 0.06, 3), "attention"),
         ("5.7", lambda labels, family: _shift(labels, family, by=-1), "token that begins"),
+        (
+            "7.5",
+            lambda n, std: {k: v * (1 + (v < std / 1.1)) for k, v in exercises["7.5"].reference(n, std).items()},
+            "deeper",
+        ),
         ("6.12", lambda *a: (*_epochs(*a)[:2], float((_epochs(*a)[1][0] >= 0).sum() / (~a[1]).sum())), "Every epoch"),
         ("7.7", ("10⁸", 49_152_000, 0.06, 3), "108"),
         ("6.2", (15, "2 1/2", 0.81, 7.31), "10.5"),

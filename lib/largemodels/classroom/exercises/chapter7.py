@@ -811,6 +811,10 @@ REPAIR_INIT = Exercise(
             _init_with(lambda n: (2 * n) ** 0.5),
             "Your matrices start larger the deeper the model is: the root belongs below the line.",
         ),
+        Misconception(
+            _init_with(lambda n: (2 / n) ** 0.5),
+            "Your factor is √(2/N). The 2 belongs to the number of terms, below the line.",
+        ),
     ),
     alternatives=(_init_with(lambda n: 1 / math.sqrt(n + n)), _init_with(lambda n: (0.5 / n) ** 0.5)),
     hints=(
