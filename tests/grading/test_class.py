@@ -401,6 +401,7 @@ def test_nothing_to_grade_is_said(tmp_path, make, words):
         ("{1}/exercises/zh --out {0}/out", "whose are those that lie in no student's folder?"),
         ("{0}/in --out {0}/in/out", "among the submissions"),
         ("{0}/in --out {0}/in/ada/01-attention.ipynb", "among the submissions"),
+        ("{0}/in --out {0}/out --export {0}/in/code", "among the submissions"),
         ("{0}/in --out {0}/file", "cannot be the folder for the grades"),
         ("{0}/in --out {0}/file/out", "cannot be the folder for the grades"),
         ("{0}/in --out {0}/out --workers 0", "at least 1 worker"),

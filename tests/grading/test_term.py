@@ -18,6 +18,7 @@ from largemodels.classroom import exercises
 from largemodels.classroom.grading import byhand, prose
 from largemodels.classroom.grading.collecting import File
 from largemodels.classroom.grading.command import ATTENTION, add_arguments, grade_class, main
+from largemodels.classroom.grading.exporting import export
 from largemodels.classroom.grading.extracting import Notebook
 from largemodels.classroom.grading.gradebook import Gradebook, Student, Submission
 from largemodels.classroom.grading.judging import Verdict
@@ -482,3 +483,12 @@ def test_an_export_holds_their_own_code_and_nothing_else(tmp_path):
     (tmp_path / "code" / "mine.txt").touch()
     with pytest.raises(ValueError, match="something else than an export"):
         grade_class(tmp_path / "in", tmp_path / "out", only("1.5"), limits=QUICK, export_to=tmp_path / "code")
+
+
+@pytest.mark.parametrize("theirs", ["ada/01-attention.ipynb", "ada/1.py"])
+def test_an_export_never_replaces_what_is_none(tmp_path, theirs):
+    """The submissions themselves, say, in a folder that is called as the export's own."""
+    path = hand_in(tmp_path / "week1" / "students", "ada", solved(), theirs.split("/")[1])
+    with pytest.raises(ValueError, match=r"something else than an export, .*ada"):
+        export(tmp_path / "week1", Gradebook([], {}), {})
+    assert path.exists()

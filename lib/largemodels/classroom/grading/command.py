@@ -199,15 +199,16 @@ def grade_class(
     `collect`. `export_to`: write students' own code there.
 
     Raises:
-        ValueError: nothing to grade, `out` can be no folder or lies in the submissions, or a mistake in ``manual.csv``,
-            in the roster or the rules, or in `again`.
+        ValueError: nothing to grade, `out` can be no folder, it or `export_to` lies in the submissions, or a mistake in
+            ``manual.csv``, in the roster or the rules, or in `again`.
         OSError: `out` cannot be written.
     """
     begun, limits, choice = time.monotonic(), limits or Limits(), sandbox.choose(choice)
     places = [submissions] if isinstance(submissions, Path) else list(submissions)
     for place in places:
-        if out.resolve().is_relative_to(place.resolve()):
-            raise ValueError(f"{out} lies in {place}, among the submissions: name a folder elsewhere")
+        for ours in filter(None, (out, export_to)):
+            if ours.resolve().is_relative_to(place.resolve()):
+                raise ValueError(f"{ours} lies in {place}, among the submissions: name a folder elsewhere")
     limits = replace(limits, hidden=tuple(str(place.resolve()) for place in (*places, out)))
     collections = [collect(place, names, encoding) for place in places]
     try:

@@ -21,8 +21,8 @@ def export(folder: Path, book: Gradebook, released: Mapping[tuple[str, str], lis
     Raises:
         ValueError: something else lies there.
     """
-    if folder.exists() and (not folder.is_dir() or {path.name for path in folder.iterdir()} - {"students", "given"}):
-        raise ValueError(f"{folder} holds something else than an export: name a new folder")
+    if found := _something_else(folder):
+        raise ValueError(f"{folder} holds something else than an export, {found}: name a new folder")
     shutil.rmtree(folder, ignore_errors=True)
     for (chapter, language), cells in released.items():
         name = chapter if language == ENGLISH else f"{chapter}.{language}"
@@ -32,6 +32,15 @@ def export(folder: Path, book: Gradebook, released: Mapping[tuple[str, str], lis
             given = {cell.source.strip() for cell in released.get((chapter, submission.notebook.language), ())}
             own = [cell for cell in submission.notebook.cells if cell.source.strip() not in given]
             write_whole(folder / "students" / folder_name(student) / f"{chapter}.py", _program(own))
+
+
+def _something_else(folder: Path) -> Path | None:
+    """What no export has written there: the submissions themselves may lie in a folder called ``students``."""
+    if folder.exists() and not folder.is_dir():
+        return folder
+    ours = {folder / "given", *folder.glob("given/*.py"), folder / "students", *folder.glob("students/*-????????/*.py")}
+    ours |= {path.parent for path in ours if path.suffix == ".py"}
+    return next((path for path in sorted(folder.rglob("*")) if path not in ours or path.is_symlink()), None)
 
 
 def _program(cells: Iterable[CodeCell]) -> str:
