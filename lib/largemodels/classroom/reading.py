@@ -194,9 +194,7 @@ def number_in(text: str) -> int | float | None:
         number = Fraction(found["top"]) / Fraction(found["bottom"] or 1) * power
         for unit in re.findall("|".join(sorted(UNITS, key=len, reverse=True)), found["units"]):
             number *= UNITS[unit]
-        if abs(number) >= 10**DIGITS:
-            return None
-        return int(number) if number.denominator == 1 else float(number)
+        return int(number) if number.denominator == 1 and abs(number) < 10**DIGITS else float(number)
     except (ZeroDivisionError, OverflowError):
         return None
 
