@@ -229,9 +229,9 @@ class GPT(nn.Module):
             x = self.positions.add(x)
         elif self._adds_positions:
             encoding = self._encoding(tokens.shape[1], mask)  # (batch or 1, length, d_model)
-            if encoding.shape[0] not in (1, len(tokens)):
+            if encoding.shape[0] not in (1, tokens.shape[0]):
                 raise ValueError(
-                    f"each text needs one row of the mask, got {len(tokens)} texts and {len(encoding)} rows"
+                    f"each text needs one row of the mask, got {tokens.shape[0]} texts and {encoding.shape[0]} rows"
                 )
             x = x + encoding
         return F.dropout(x, self.config.dropout) if self.training else x
