@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from largemodels.tokenizers import BPE, Characters, Official, WordPiece, Words
+from largemodels.tokenizers import BPE, Characters, Official, WordPiece, Words, train_once
 from largemodels.tokenizers.wordpiece import SPECIAL
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -89,6 +89,27 @@ def test_bad_input_is_refused_clearly(kind):
         kind(["a", "b", "a"])
     with pytest.raises(ValueError, match="size=1 has no room beside its 2 special tokens"):
         kind.train(ENGLISH, size=1, special=("<pad>", "<eos>"))
+
+
+LEARNERS = {Words: {}, Characters: {}, BPE: {"merges": 3}, WordPiece: {"size": 60}}
+
+
+@pytest.mark.parametrize("kind", LEARNERS)
+def test_a_single_text_is_no_texts_to_learn_from(kind):
+    """Its characters would be texts of one letter each, and no word or merge would be found in them."""
+    with pytest.raises(TypeError, match=r"put a single one into a list: \[text\]"):
+        kind.train("dogs like cats", **LEARNERS[kind])
+    with pytest.raises(TypeError, match="a text is a str, got NoneType"):
+        kind.train(["dogs", None], **LEARNERS[kind])
+    if kind in (BPE, WordPiece):
+        with pytest.raises(TypeError, match="put a single one into a list"):
+            train_once(kind, "dogs like cats", **LEARNERS[kind])
+
+
+@pytest.mark.parametrize("ids", [[[1, 2]], torch.ones(2, 3, dtype=torch.long), ["dogs"], [None]], ids=str)
+def test_ids_of_several_texts_are_decoded_one_by_one(ids):
+    with pytest.raises(TypeError, match="a tensor with one axis; decode several texts one by one"):
+        Words.train(ENGLISH).decode(ids)
 
 
 def official_byte_level():

@@ -3,7 +3,7 @@
 import difflib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from largemodels.language import say
 
@@ -95,7 +95,12 @@ class Tokenizer(ABC):
         """The text of some tokens."""
 
     def _tokens_of(self, ids: Iterable[int]) -> list[str]:
-        ids = [int(i) for i in ids]  # a tensor, too
+        try:
+            ids = [int(i) for i in ids]  # a tensor, too
+        except (TypeError, ValueError):
+            raise TypeError(
+                "the ids of a text are whole numbers, in a list or in a tensor with one axis; decode several texts one by one"
+            ) from None
         for i in ids:
             if not 0 <= i < len(self):
                 raise ValueError(f"token id {i} is not in the vocabulary of {len(self)} tokens, 0 … {len(self) - 1}")
@@ -121,6 +126,16 @@ class Tokenizer(ABC):
 def with_unknown(special: Sequence[str], unknown: str | None) -> tuple[str, ...]:
     """The special tokens, `unknown` among them."""
     return (*special,) if unknown is None or unknown in special else (*special, unknown)
+
+
+def each_text(texts: Iterable[str]) -> Iterator[str]:
+    """The texts one after the other; not the characters of one, which would be texts of a single letter."""
+    if isinstance(texts, str):
+        raise TypeError("texts are several, of which a tokenizer learns; put a single one into a list: [text]")
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"a text is a str, got {type(text).__name__}")
+        yield text
 
 
 def check_characters(text: str) -> None:

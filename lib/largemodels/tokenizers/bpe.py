@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice, pairwise
 from typing import Self
 
-from .base import Tokenizer, check_characters
+from .base import Tokenizer, check_characters, each_text
 from .merging import Chain, Pair
 from .merging import merges as learn_merges
 
@@ -108,7 +108,7 @@ class BPE(Tokenizer):
         if merges < 0:
             raise ValueError(f"the number of merges must be at least 0, got {merges}")
         counts: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             check_characters(text)
             counts.update(split_words(text))
         tokens = sorted(SHOWN)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from largemodels.storage import cached
 
+from .base import each_text
 from .bpe import BPE
 from .wordpiece import WordPiece
 
@@ -26,7 +27,7 @@ def train_once(kind: type[Kind], texts: Iterable[str], **options: Any) -> Kind:
     """
     if kind not in (BPE, WordPiece):
         raise TypeError(f"only BPE and WordPiece are worth keeping; call {kind.__name__}.train(texts) instead")
-    texts = list(texts)
+    texts = list(each_text(texts))
     code: list[bytes] = [path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py"))]
 
     def train() -> dict[str, Any]:

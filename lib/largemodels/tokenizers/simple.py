@@ -5,7 +5,7 @@ from typing import Self
 
 from largemodels.language import later
 
-from .base import Tokenizer, most_frequent, with_unknown
+from .base import Tokenizer, each_text, most_frequent, with_unknown
 
 NO_WORD = later(
     "the word {piece!r} is not in the vocabulary of {count} tokens{near}; train on texts that contain it, or give the "
@@ -48,7 +48,7 @@ class Words(Tokenizer):
         unknown: str | None = None,
     ) -> Self:
         """All words of the texts; with `size`, which counts the special tokens, too, only the most frequent ones."""
-        words = (word for text in texts for word in text.split())
+        words = (word for text in each_text(texts) for word in text.split())
         return cls(most_frequent(words, size, with_unknown(special, unknown)), special, unknown)
 
     def begins_word(self) -> list[bool]:
@@ -78,7 +78,7 @@ class Characters(Tokenizer):
         cls, texts: Iterable[str], size: int | None = None, special: Sequence[str] = (), unknown: str | None = None
     ) -> Self:
         """All characters of the texts; with `size`, which counts the special tokens, too, only the most frequent ones."""
-        characters = (character for text in texts for character in text)
+        characters = (character for text in each_text(texts) for character in text)
         return cls(most_frequent(characters, size, with_unknown(special, unknown)), special, unknown)
 
     def _encode(self, text: str) -> list[int]:

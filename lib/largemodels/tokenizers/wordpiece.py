@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Self
 
-from .base import Tokenizer, check_characters
+from .base import Tokenizer, check_characters, each_text
 from .merging import Pair
 from .merging import merges as learn_merges
 
@@ -92,7 +92,7 @@ class WordPiece(Tokenizer):
     ) -> Self:
         """Learn a vocabulary of `size` tokens, special ones included; smaller if no pair is left that occurs twice."""
         counts: Counter[str] = Counter()
-        for text in texts:
+        for text in each_text(texts):
             check_characters(text)
             counts.update(split_words(normalize(text, lowercase)))
         begins = {character for word in counts for character in word}
