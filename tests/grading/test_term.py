@@ -20,6 +20,7 @@ from largemodels.classroom.grading.collecting import File
 from largemodels.classroom.grading.command import ATTENTION, add_arguments, grade_class, main
 from largemodels.classroom.grading.exporting import export
 from largemodels.classroom.grading.extracting import Notebook
+from largemodels.classroom.grading.feedback import file_name, write_feedback
 from largemodels.classroom.grading.gradebook import Gradebook, Student, Submission
 from largemodels.classroom.grading.judging import Verdict
 from largemodels.classroom.grading.roster import Person, Roster, read_roster
@@ -492,3 +493,13 @@ def test_an_export_never_replaces_what_is_none(tmp_path, theirs):
     with pytest.raises(ValueError, match=r"something else than an export, .*ada"):
         export(tmp_path / "week1", Gradebook([], {}), {})
     assert path.exists()
+
+
+def test_pages_that_somebody_else_put_beside_the_feedback_stay(tmp_path):
+    moodle = File("Bob", "x.ipynb", number="77")
+    bob = Student("Bob", submissions={"1": Submission(moodle, Notebook("1", ()), ())})
+    ours = [file_name(bob, "1", system) for system in ("folder", "Moodle")]
+    for name in ("notes.html", *ours):
+        (tmp_path / name).touch()
+    write_feedback(tmp_path, Gradebook([], {}))
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.html"]

@@ -13,6 +13,8 @@ from .gradebook import Gradebook, Student, chapter_of
 from .pages import page
 from .tables import number
 
+OURS = re.compile(r".+(-[0-9a-f]{8}-\w+|_\d+_assignsubmission_file_exercises-\w+)\.html")  # as `file_name` makes them
+
 
 def folder_name(student: Student) -> str:
     """A name that every file system takes, one for each student however they are called."""
@@ -33,7 +35,7 @@ def _plain(student: Student) -> str:
 
 
 def write_feedback(folder: Path, book: Gradebook, system: str = "folder") -> None:
-    """Write everybody's pages; those of people who are gone go."""
+    """Write everybody's pages; those of people who are gone go. Pages that somebody else has put there stay."""
     written = set()
     for student in book:
         for chapter in student.submissions:
@@ -41,7 +43,7 @@ def write_feedback(folder: Path, book: Gradebook, system: str = "folder") -> Non
             write_whole(path, feedback(student, chapter, book))
             written.add(path)
     for path in folder.glob("*.html"):
-        if path not in written:
+        if path not in written and OURS.fullmatch(path.name):
             path.unlink()
 
 
