@@ -222,3 +222,7 @@ def test_a_sentencepiece_model_of_another_kind(tmp_path):
     (tmp_path / "spiece.model").write_bytes(bpe)
     with pytest.raises(ValueError, match="not a unigram model"):
         load_tokenizer(tmp_path)
+    no_space_first = b"\x0a\x03\x0a\x01a" + b"\x1a\x02\x18\x00"  # normalizer_spec with add_dummy_prefix false
+    (tmp_path / "spiece.model").write_bytes(no_space_first)
+    with pytest.raises(ValueError, match=r"spiece\.model .* no space before a text"):
+        load_tokenizer(tmp_path)

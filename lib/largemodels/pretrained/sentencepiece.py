@@ -15,7 +15,7 @@ def read_sentencepiece(path: Path) -> tuple[list[tuple[str, float, int]], bytes]
     """The pieces with their scores and kinds, and the table of normalisation.
 
     Raises:
-        ValueError: a damaged file, or a model of another kind than unigram.
+        ValueError: a damaged file, or a model of another kind than unigram, or without a space before each text.
     """
     pieces, normalization = [], b""
     for number, value in _message(path.read_bytes()):
@@ -26,7 +26,10 @@ def read_sentencepiece(path: Path) -> tuple[list[tuple[str, float, int]], bytes]
         elif number == 2 and dict(_message(value)).get(3, 1) != 1:
             raise ValueError("it is not a unigram model, the only kind that T5 and ALBERT have")
         elif number == 3:
-            normalization = dict(_message(value)).get(2, b"")
+            normalizer = dict(_message(value))
+            if not normalizer.get(3, 1):
+                raise ValueError("it puts no space before a text (add_dummy_prefix), which T5's and ALBERT's models do")
+            normalization = normalizer.get(2, b"")
     if not pieces:
         raise ValueError("it holds no pieces")
     return pieces, normalization
