@@ -74,7 +74,7 @@ def greedy(
         ValueError: an empty prompt, a prompt padded on the wrong side, more positions than the model has, a limit
             below 1, a source where there is no encoder, or none where there is one, a model that computes NaN.
     """
-    return _generate(model, prompt, source, mask, max_new_tokens, eos, choose=lambda logits: _largest(logits)[1])
+    return _generate(model, prompt, source, mask, max_new_tokens, eos, choose=lambda logits: logits.argmax(dim=-1))
 
 
 def sample(
@@ -127,9 +127,7 @@ def next_token_probabilities(
     largest, most_probable = _largest(logits)
     if temperature < torch.finfo(torch.float32).tiny:  # 0, or so close to it that no number can be divided by it
         return nn.functional.one_hot(most_probable, logits.shape[-1]).to(logits.dtype)
-    logits = (
-        logits - largest.unsqueeze(-1)
-    ) / temperature  # the largest is 0: none becomes +∞, however low the temperature
+    logits = (logits - largest.unsqueeze(-1)) / temperature  # the largest is 0: none becomes +∞
     if top_k is not None and top_k < logits.shape[-1]:
         smallest_kept = logits.topk(top_k, dim=-1).values[..., -1:]
         logits = logits.masked_fill(logits < smallest_kept, -torch.inf)
@@ -240,8 +238,8 @@ def beam_search(
         done = torch.zeros(batch, 1, dtype=torch.bool, device=device)
         steps = []
 
+        _largest(logits)  # must be finite, as in `_generate`
         for length in range(1, max_new_tokens + 1):
-            _largest(logits)  # must be finite
             log_probability = at_least_float32(logits).log_softmax(dim=-1).view(batch, beams, vocab_size)
             score = running_score.unsqueeze(-1) + log_probability  # (batch, beams, vocab_size)
             # Twice as many as there are beams: even if half of them end, enough go on.
@@ -292,9 +290,12 @@ def _generate(
     with _generating(model, max_new_tokens):
         tokens, state = _start(model, prompt, source, mask, max_new_tokens, eos)
         ended = torch.zeros(len(tokens), dtype=torch.bool, device=tokens.device)
-        new = []
+        new: list[Tensor] = []
         for _ in range(max_new_tokens):
-            chosen = choose(model.step(tokens, state))  # (batch, vocab_size) to (batch,)
+            logits = model.step(tokens, state)  # (batch, vocab_size)
+            if not new:  # weights that are NaN show at once; to look again at each token would cost some per cent of it
+                _largest(logits)
+            chosen = choose(logits)  # (batch,)
             if eos is not None:
                 chosen = chosen.masked_fill(ended, eos)
                 ended |= chosen == eos
