@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from classes import COURSE, RIGHT, UNSCALED, answer_cell, notebook, solved
+from classes import COURSE, RIGHT, UNSCALED, answer_cell, notebook, solved, up_to_its_last_check
 from nbgraders_tree import grades, make, nbgrader, submit
 
 from largemodels.classroom import exercises
@@ -80,12 +80,6 @@ def test_the_points_agree_in_every_other_chapter(tmp_path):
     students = grade_class(tmp_path / "submitted", tmp_path / "out", exercises, workers=2)
     ours = {student.name: sum(v.points for v in student.verdicts.values()) for student in students}
     assert grades(tmp_path) == ours == {"half": sum(exercise.points for exercise in others[::2])}
-
-
-def up_to_its_last_check(made: dict) -> dict:
-    """Without the answers to 思考 that are measured behind it."""
-    last = max(at for at, cell in enumerate(made["cells"]) if cell["metadata"].get("nbgrader", {}).get("grade"))
-    return {**made, "cells": made["cells"][: last + 1]}
 
 
 def test_nbgraders_feedback_shows_our_messages(course):
