@@ -1,5 +1,6 @@
 """What browser tests do with JupyterLab, and what they ask the page: is it legible, and can everybody use it?"""
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -17,6 +18,11 @@ IDLE = """() => {
 
 def wait_until_idle(page: Page, seconds: float = 60) -> None:
     page.wait_for_function(IDLE, timeout=1000 * seconds)
+
+
+def address(lab: str, path: str) -> re.Pattern:
+    """Where the browser stands when a document is open: JupyterLab's address ends in an empty query for a moment."""
+    return re.compile(re.escape(f"{lab}/lab/tree/{path}") + r"\??")
 
 
 def open_notebook(page: Page, lab: str, path: str) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from labpage import (
+    address,
     cell_number,
     cells,
     errors,
@@ -46,7 +47,7 @@ def test_front_page(page, lab, course, home):
     page.goto(lab)
     expect(page.get_by_role("heading", name="Large Models, Layer by Layer")).to_be_visible()
     wait_until_idle(page)
-    assert page.url == f"{lab}/lab/tree/START.ipynb"
+    expect(page).to_have_url(address(lab, "START.ipynb"))
     assert "File" in page.locator(".lm-MenuBar-itemLabel").all_inner_texts()
     assert not is_dirty(page)
     expect(page.locator(".jp-Dialog")).to_have_count(0)
@@ -89,7 +90,7 @@ def test_the_chinese_edition_opens_with_chinese_menus_and_leads_to_its_twin(chro
         page.goto(lab)
         expect(page.get_by_role("heading", name="大模型网络结构")).to_be_visible()
         wait_until_idle(page)
-        assert page.url == f"{lab}/lab/tree/START.zh.ipynb"
+        expect(page).to_have_url(address(lab, "START.zh.ipynb"))
         expect(page.locator(".jp-Dialog")).to_have_count(0)
         menus = page.locator(".lm-MenuBar-itemLabel").all_inner_texts()
         assert {"文件", "编辑"} <= set(menus)
