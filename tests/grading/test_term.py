@@ -216,6 +216,10 @@ def test_people_are_found_by_whatever_a_system_calls_them(tmp_path):
         '"Last Name","First Name","Username","Student ID","Last Access"\n"Byron","Ada","ab101","2021001",""\n',
         "OrgDefinedId,Last Name,First Name,Email\n#2021001,Byron,Ada,ab101@x.edu\n",  # Brightspace
         "name;number;login\nAda Byron;2021001.0;ab101\n",  # of a program that takes a column for numbers
+        "sep=;\nname;number;login\nAda Byron;2021001;ab101\n",  # for Excel
+        '"sep=\t"\r\nname\tnumber\tlogin\r\nAda Byron\t2021001\tab101\r\n',
+        "Student,ID,SIS User ID,SIS Login ID,Section,Attention (7)\n    Points Possible,,,,,45\n"
+        "Ada Byron,2021001,u9,ab101,A,\n",  # Canvas's gradebook
     ],
 )
 def test_what_systems_export_is_a_roster(tmp_path, text):

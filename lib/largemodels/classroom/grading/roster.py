@@ -20,10 +20,10 @@ COLUMNS = {
     "first": ("first name", "given name"),  # Moodle, Blackboard and Brightspace export a name in two columns
     "last": ("last name", "surname", "family name"),
     "number": ("id", "student number", "student id", "id number", "orgdefinedid", "学号", "学号/工号"),
-    "login": ("username", "user name", "email", "email address", "账号", "用户名"),
+    "login": ("username", "user name", "email", "email address", "sis login id", "账号", "用户名"),
     "section": ("class", "group", "班级"),
     "extension": ("延期",),
-    "also": ("其他",),
+    "also": ("sis user id", "其他"),  # Canvas's files carry its own number, ID
 }
 BY_SPREADSHEET = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)  # what is left of a long number: 2.02101E+11
 LONG = 5  # digits of a number that no system's own count of its participants reaches by chance
@@ -51,6 +51,8 @@ def read_roster(path: Path) -> list[Person]:
     """
     people, numbers = [], {}
     for row in read_table(path, COLUMNS, ("name",), {"name": ("first", "last")}):
+        if row["name"] == "Points Possible" and not row["number"]:
+            continue  # the second line of Canvas's gradebook
         where = f"{path}, line {row.line}"
         name, number = row["name"] or f"{row['first']} {row['last']}".strip(), _number(row["number"], where)
         if not name:

@@ -18,6 +18,7 @@ from .shown import shown
 
 FORMULA = tuple("=+-@＝＋－＠")
 NUMBER = re.compile(r"-?\d+(\.\d+)?")
+SEPARATOR = re.compile(r"\s*\"?sep=([,;\t|])\"?[ \t]*\r?\n", re.IGNORECASE)  # a first line by which Excel is told
 
 
 # -------------------------------------------------------------------------------------------------------------- writing
@@ -82,14 +83,15 @@ def read_table(
     """
     known = {name.casefold(): column for column, others in columns.items() for name in (column, *others)}
     text = _text(path)
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    separator = max(",;\t", key=first.count)
+    told = SEPARATOR.match(text)
+    first = next((line for line in text[told.end() if told else 0 :].splitlines() if line.strip()), "")
+    separator = told[1] if told else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows, names, line = [], [], 1
     try:
         for cells in reader:
             begun, line, cells = line, reader.line_num + 1, [cell.strip() for cell in cells]
-            if not any(cells):
+            if not any(cells) or (told and begun == 1):
                 continue
             if not names:
                 names = [known.get(cell.casefold(), "") for cell in cells]
