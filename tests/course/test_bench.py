@@ -60,6 +60,16 @@ def test_losses_after_equal_steps_and_memory_are_kept():
     assert "4.0 MB" in str(one)
 
 
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_only_the_products_that_the_processor_is_made_for_are_measured(monkeypatch, has_instructions):
+    """A product in bfloat16 that it has to put together from others took four seconds."""
+    asked = []
+    monkeypatch.setattr(command, "gemm_rate", lambda dtype: asked.append(dtype) or 1e9)
+    monkeypatch.setattr(command, "multiplies_bfloat16", lambda device: has_instructions)
+    assert ("GEMM bfloat16" in command.describe_machine()) is has_instructions
+    assert {*asked} == {torch.float32, torch.bfloat16} if has_instructions else {torch.float32}
+
+
 def test_peak_memory_is_not_the_sum():
     def run():
         for _ in range(3):

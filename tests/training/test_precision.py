@@ -59,6 +59,8 @@ def test_it_can_be_left_out_and_is_not_chosen_for_other_types(monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     assert gains_from_bfloat16(layer)
     assert not gains_from_bfloat16(layer.double())
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert not gains_from_bfloat16(layer)
 
 
 def test_a_model_learns_as_it_does_in_float32():

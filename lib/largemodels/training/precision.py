@@ -28,7 +28,11 @@ def gains_from_bfloat16(model: nn.Module) -> bool:
     widths = sorted(min(parameter.shape) for parameter in parameters if parameter.dim() == 2)
     if not widths or widths[len(widths) // 2] < NARROW or {p.dtype for p in parameters} != {torch.float32}:
         return False
-    device = parameters[0].device
+    return multiplies_bfloat16(parameters[0].device)
+
+
+def multiplies_bfloat16(device: torch.device) -> bool:
+    """Whether the device has instructions for it: without them, products are slow (80 times on one CPU)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities() if device.type == "cpu" else {}

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from largemodels.training.precision import multiplies_bfloat16
+
 from . import course, generating, peers, training
 from .measuring import Comparison, Waits, gemm_rate
 
@@ -99,7 +101,8 @@ def _cannot_write(arguments: argparse.Namespace) -> str | None:
 
 
 def describe_machine() -> dict[str, Any]:
-    rates = {str(dtype).removeprefix("torch."): max(gemm_rate(dtype=dtype) for _ in range(5)) for dtype in DTYPES}
+    dtypes = [torch.float32] + ([torch.bfloat16] if multiplies_bfloat16(torch.device("cpu")) else [])
+    rates = {str(dtype).removeprefix("torch."): max(gemm_rate(dtype=dtype) for _ in range(5)) for dtype in dtypes}
     peer = importlib.metadata.version("transformers") if peers.transformers() else "not installed"
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
@@ -108,9 +111,6 @@ def describe_machine() -> dict[str, Any]:
         **{f"GEMM {name}": f"{rate / 1e9:.0f} GFLOP/s" for name, rate in rates.items()},
         "load before": load(),
     }
-
-
-DTYPES = (torch.float32, torch.bfloat16)
 
 
 def processor() -> str:
