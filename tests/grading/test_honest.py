@@ -246,6 +246,10 @@ HONEST = {
         "%%writefile helper_to_run_here.py\nroot = math.sqrt",
         "%run -i helper_to_run_here\n" + BODY.replace("math.sqrt", "root"),
     ),
+    "what the cell above showed, by its name _": lambda: before(BODY + "\nattention", "attention = _"),
+    "what the cell before that showed, and a variable _": lambda: before(
+        BODY + "\nattention", "attention;\n_, attention = _, lambda: 0\n2\nattention = _"
+    ),
     "what %%capture caught": lambda: before(
         "%%capture --no-stderr caught\nprint('hello')", "caught.show()\nprint(caught.stdout, caught.outputs)\n" + BODY
     ),

@@ -1,5 +1,6 @@
 """What a notebook's order decides: which check counts, what is left out, and what gets a second chance."""
 
+import contextlib
 import json
 import sys
 from dataclasses import replace
@@ -13,6 +14,7 @@ from largemodels.classroom.grading.cellcode import CAPTURED, names, python
 from largemodels.classroom.grading.extracting import CodeCell, Notebook
 from largemodels.classroom.grading.isolating import MOST_CHECKS, Isolation, OneNotebook
 from largemodels.classroom.grading.judging import SELECTED, Judge, Verdict, grade_notebook
+from largemodels.classroom.grading.likenotebook import Cells
 from largemodels.classroom.grading.sandbox import Limits
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -187,6 +189,37 @@ def test_names_by_pythons_own_scopes(code, bound, used):
     assert found.bound == bound
     assert used <= found.used
     assert not (found.used & {"i", "x", "y", "self"})
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("1 + 1", "x = _", "[_, __, ___]"),
+        ("1", "2", "3", "4", "x = [_, __, ___]"),
+        ("1\n2", "x = _"),
+        ("1", "None", "2;", "x = 3", "x = _"),
+        ("1", "2;  # two", "x = _"),
+        ("1", "(2\n) ;", "'中';", "x = _"),
+        ("1", "2\r\n3;", "4  # ;", "x = _"),
+        ("1", "_, y = 5, 6", "7", "x = _"),  # the notebook's own from now on
+        ("1", "for _ in range(3):\n    pass", "8", "x = _, __"),
+        ("import asyncio\nawait asyncio.sleep(0, 9)", "x = _"),
+        ("x = 1\nlambda: x", "x = 2", "x = _()"),
+        ("1", "2 +", "1 / 0", "x = _"),
+        ("'two\\\nlines;'", "x = _"),
+    ],
+)
+def test_what_a_cell_shows_is_kept_as_ipython_keeps_it(cells, monkeypatch, capsys):
+    from IPython.core.interactiveshell import InteractiveShell
+
+    monkeypatch.setattr(sys, "displayhook", sys.displayhook)
+    shell, ours = InteractiveShell(), {}
+    ran = Cells(ours)
+    for number, cell in enumerate(cells):
+        shell.run_cell(cell, store_history=True)  # by which it knows of semicolons
+        with contextlib.suppress(SyntaxError, ZeroDivisionError):
+            ran.run(cell, f"<cell {number}>")
+    assert ours["x"] == shell.user_ns["x"]
 
 
 @pytest.mark.slow

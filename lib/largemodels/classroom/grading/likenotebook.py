@@ -14,28 +14,57 @@ import operator
 import selectors
 import sys
 from collections.abc import Callable
-from types import ModuleType, SimpleNamespace
+from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
 FUTURES = functools.reduce(operator.or_, (getattr(__future__, n).compiler_flag for n in __future__.all_feature_names))
 
 
 class Cells:
-    """Runs cells as a notebook does: ``await`` may stand outside of functions, and ``from __future__ import …`` holds
-    for the cells that follow, too."""
+    """Runs cells as a notebook does: ``await`` may stand outside of functions, ``from __future__ import …`` holds for
+    the cells that follow, too, and what a cell shows last is ``_`` in them."""
 
     def __init__(self, namespace: dict):
         self.namespace, self.futures = namespace, 0
+        self.shown = {"_": "", "__": "", "___": ""}
+        namespace |= self.shown
+        sys.displayhook = self._show  # Python calls it with the value of an expression that is a statement by itself
 
     def run(self, code: str, name: str) -> None:
-        flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | self.futures
-        compiled = compile(code, name, "exec", flags=flags, dont_inherit=True)
-        self.futures |= compiled.co_flags & FUTURES
+        tree = self._compiled(code, name, "exec", ast.PyCF_ONLY_AST)
+        last = [ast.Interactive([tree.body.pop()])] if _shows(code, tree.body) else []
+        parts = [self._compiled(tree, name, "exec"), *(self._compiled(one, name, "single") for one in last)]
+        for part in parts:
+            self._run(part)
+
+    def _compiled(self, code: str | ast.Module | ast.Interactive, name: str, mode: str, flags: int = 0) -> Any:
+        flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | self.futures
+        compiled = compile(code, name, mode, flags=flags, dont_inherit=True)
+        if isinstance(compiled, CodeType):
+            self.futures |= compiled.co_flags & FUTURES
+        return compiled
+
+    def _run(self, compiled: CodeType) -> None:
         if compiled.co_flags & inspect.CO_COROUTINE:
             with asyncio.Runner(loop_factory=_Loop) as runner:
                 runner.run(_finish(eval(compiled, self.namespace)))
         else:
             exec(compiled, self.namespace)
+
+    def _show(self, value: object) -> None:
+        """Nothing is shown, but remembered as IPython does, unless the notebook uses such a name for its own things."""
+        if value is not None and all(self.namespace.get(name) is kept for name, kept in self.shown.items()):
+            self.shown = {"_": value, "__": self.shown["_"], "___": self.shown["__"]}
+            self.namespace |= self.shown
+
+
+def _shows(code: str, statements: list[ast.stmt]) -> bool:
+    """Whether a cell ends with an expression, and not with a semicolon behind it."""
+    if not statements or not isinstance(last := statements[-1], ast.Expr):
+        return False
+    lines = code.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    behind = lines[last.end_lineno - 1].encode()[last.end_col_offset :]
+    return not behind.lstrip().startswith(b";")
 
 
 async def _finish(cell: Any) -> None:
