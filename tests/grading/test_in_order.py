@@ -222,6 +222,12 @@ def test_what_a_cell_shows_is_kept_as_ipython_keeps_it(cells, monkeypatch, capsy
     assert ours["x"] == shell.user_ns["x"]
 
 
+def test_a_deep_expression_runs_though_it_cannot_be_shown(monkeypatch):
+    monkeypatch.setattr(sys, "displayhook", sys.displayhook)
+    Cells(namespace := {}).run("x = " + " + ".join(["1"] * 2_000) + "\nx", "<cell>")
+    assert namespace["x"] == 2_000
+
+
 @pytest.mark.slow
 def test_a_notebook_has_so_many_seconds_however_often_it_is_run_again():
     """What was seen by then counts; what was not come to says why."""

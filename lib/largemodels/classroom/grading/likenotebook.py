@@ -14,6 +14,7 @@ import operator
 import selectors
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any
 
@@ -31,11 +32,18 @@ class Cells:
         sys.displayhook = self._show  # Python calls it with the value of an expression that is a statement by itself
 
     def run(self, code: str, name: str) -> None:
-        tree = self._compiled(code, name, "exec", ast.PyCF_ONLY_AST)
-        last = [ast.Interactive([tree.body.pop()])] if _shows(code, tree.body) else []
-        parts = [self._compiled(tree, name, "exec"), *(self._compiled(one, name, "single") for one in last)]
-        for part in parts:
+        for part in self._parts(code, name):
             self._run(part)
+
+    def _parts(self, code: str, name: str) -> list[CodeType]:
+        """The whole cell, or two parts of it: the second is the expression that it shows."""
+        whole = self._compiled(code, name, "exec")
+        with suppress(RecursionError):  # Python's trees cannot be as deep as its texts
+            tree = self._compiled(code, name, "exec", ast.PyCF_ONLY_AST)
+            if _shows(code, tree.body):
+                last = ast.Interactive([tree.body.pop()])
+                return [self._compiled(tree, name, "exec"), self._compiled(last, name, "single")]
+        return [whole]
 
     def _compiled(self, code: str | ast.Module | ast.Interactive, name: str, mode: str, flags: int = 0) -> Any:
         flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | self.futures
