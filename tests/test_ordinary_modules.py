@@ -107,6 +107,7 @@ def test_exported_for_any_length_it_gives_the_same(family):
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name.startswith(("gpt", "bert"))])
+@pytest.mark.slow
 def test_exported_with_a_mask_for_any_number_of_texts_it_gives_the_same(family):
     model = made(family)
     if "floater" in family:

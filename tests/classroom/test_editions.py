@@ -115,6 +115,7 @@ def test_texts_are_found_on_every_python():
 
 
 @pytest.mark.parametrize("exercise", exercises.values(), ids=lambda exercise: exercise.id)
+@pytest.mark.slow
 def test_a_check_answers_in_chinese(exercise):
     wrong = exercise.misconceptions[0]
     with speaking("zh"):

@@ -54,6 +54,7 @@ def exported(exporter, *cells):
 
 
 @pytest.mark.parametrize("name", CHAPTERS)
+@pytest.mark.slow
 def test_all_formulas_of_a_chapter_become_mathml_and_nothing_is_loaded(exporter, name):
     html, _ = exporter.from_filename(str(COURSE / name))
     page = Page(html)

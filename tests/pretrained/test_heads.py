@@ -190,6 +190,7 @@ WRAPPED = {
 
 
 @pytest.mark.parametrize("wrapper", WRAPPED)
+@pytest.mark.slow
 def test_names_that_a_wrapper_has_changed(wrapper, published, tmp_path):
     folder = rename(published, tmp_path / "wrapped", WRAPPED[wrapper])
     assert same_weights(quietly(folder), load(published))

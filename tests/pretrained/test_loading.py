@@ -88,6 +88,7 @@ def assert_equal(one: nn.Module, two: nn.Module) -> None:
 
 
 @pytest.mark.parametrize("case", parity.CASES, ids=str)
+@pytest.mark.slow
 def test_round_trip_is_bit_exact(case, tmp_path):
     parity.make(case, tmp_path / "theirs")
     model = load(tmp_path / "theirs")
@@ -178,6 +179,7 @@ def test_only_models_of_this_library_are_saved(tmp_path):
 # -------------------------------------------------------------------------------------------------------------- formats
 
 
+@pytest.mark.slow
 def test_all_formats_give_the_same_model(published, tmp_path):
     whole = load(published)
     tensors = load_file(published / "model.safetensors")
