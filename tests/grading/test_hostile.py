@@ -16,6 +16,7 @@ from largemodels.classroom import exercises
 from largemodels.classroom.grading import sandbox
 from largemodels.classroom.grading.isolating import Cell, Isolation, Job, Question
 from largemodels.classroom.grading.judging import grade as grade_one
+from largemodels.classroom.grading.sandbox import Limits
 
 sys.path.insert(0, str(Path(__file__).parent))
 from classes import QUICK, RIGHT, UNSCALED, body
@@ -159,9 +160,10 @@ def test_many_slow_cells_are_stopped_together():
     ],
 )
 def test_more_memory_than_two_gigabytes_is_refused(graders, choice, code):
-    verdict = graders(choice)(body(code))
+    # With the time that a real class has: on a busy machine pages come so slowly that a short one is up before.
+    verdict = graders(choice, patience=Limits().patience)(body(code))
     assert verdict.points == 0
-    assert "emory" in verdict.message  # refused, or stopped on a machine so busy that filling it took too long
+    assert "emory" in verdict.message
     assert graders(choice)(RIGHT).points == 5
 
 
