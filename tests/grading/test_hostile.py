@@ -16,7 +16,6 @@ from largemodels.classroom import exercises
 from largemodels.classroom.grading import sandbox
 from largemodels.classroom.grading.isolating import Cell, Isolation, Job, Question
 from largemodels.classroom.grading.judging import grade as grade_one
-from largemodels.classroom.grading.sandbox import Limits
 
 sys.path.insert(0, str(Path(__file__).parent))
 from classes import QUICK, RIGHT, UNSCALED, body
@@ -161,7 +160,7 @@ def test_many_slow_cells_are_stopped_together():
 )
 def test_more_memory_than_two_gigabytes_is_refused(graders, choice, code):
     # With the time that a real class has: on a busy machine pages come so slowly that a short one is up before.
-    verdict = graders(choice, patience=Limits().patience)(body(code))
+    verdict = graders(choice, patience=sandbox.Limits().patience)(body(code))
     assert verdict.points == 0
     assert "emory" in verdict.message
     assert graders(choice)(RIGHT).points == 5

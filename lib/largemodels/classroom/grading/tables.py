@@ -83,15 +83,16 @@ def read_table(
     """
     known = {name.casefold(): column for column, others in columns.items() for name in (column, *others)}
     text = _text(path)
-    told = SEPARATOR.match(text)
-    first = next((line for line in text[told.end() if told else 0 :].splitlines() if line.strip()), "")
+    if told := SEPARATOR.match(text):  # leaves empty lines behind, so that all others keep their numbers
+        text = "\n" * told[0].count("\n") + text[told.end() :]
+    first = next((line for line in text.splitlines() if line.strip()), "")
     separator = told[1] if told else max(",;\t", key=first.count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     rows, names, line = [], [], 1
     try:
         for cells in reader:
             begun, line, cells = line, reader.line_num + 1, [cell.strip() for cell in cells]
-            if not any(cells) or (told and begun == 1):
+            if not any(cells):
                 continue
             if not names:
                 names = [known.get(cell.casefold(), "") for cell in cells]
