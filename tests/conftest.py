@@ -9,6 +9,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["LANGUAGE"] = "en"  # the commands speak the machine's language
 
 import pytest
+from hypothesis import settings
+
+# The same examples for everybody, however slow the machine is. To look for others: --hypothesis-profile=default.
+settings.load_profile("ci")
 
 APART = "tests/notebooks/test_outputs.py"
 TOGETHER = "tests/browser"  # one JupyterLab for all

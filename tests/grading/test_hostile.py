@@ -155,7 +155,7 @@ def test_many_slow_cells_are_stopped_together():
         "return bytearray(30 << 30)",
         "return bytearray(3 << 30)",
         "import mmap; mmap.mmap(-1, 3 << 30)",
-        "x = [0]\nwhile True: x = x + x",
+        "global x\nx = globals().get('x', [0])\nwhile True: x = x + x",  # what it took stays taken at the next call
     ],
 )
 def test_more_memory_than_two_gigabytes_is_refused(graders, choice, code):

@@ -16,7 +16,7 @@ from .roster import Person, Roster, plain
 from .rules import Rules
 from .shown import shown_name
 from .store import Kept
-from .tables import head, number, safe, write_table
+from .tables import head, number, read_number, safe, write_table
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,12 @@ class Student:
         files = [s.file for name, s in self.submissions.items() if chapter in (None, name)] + self.unread
         return next((file.number for file in files if file.number), "" if self.person else self.number)
 
-    def is_called(self, text: str) -> bool:
+    @property
+    def called(self) -> set[str]:
+        """All that the student may be called in a table."""
         person = self.person or Person(self.name)
         names = {self.name, safe(self.name), self.number, self.lms_number(), person.name, person.number, person.login}
-        return bool(plain(text)) and plain(text) in {plain(name) for name in names}
+        return names - {""}
 
     @property
     def attention(self) -> list[str]:
@@ -154,7 +156,10 @@ class Gradebook:
     # ------------------------------------------------------------------------------------------------- by hand
 
     def find(self, text: str) -> list[Student]:
-        return [student for student in self if student.is_called(text)]
+        """The students who are called so; failing that, whose name a spreadsheet took for this number: 12e4, say."""
+        name, value = plain(text), read_number(text)
+        called = [student for student in self if name and name in map(plain, student.called)]
+        return called or [s for s in self if value is not None and value in map(read_number, s.called)]
 
     def to_be_graded(self) -> list[tuple[Student, str]]:
         """Students, and what has to be graded by hand of a chapter that they handed in."""

@@ -27,8 +27,13 @@ SEPARATOR = re.compile(r"\s*\"?sep=([,;\t|])\"?[ \t]*\r?\n", re.IGNORECASE)  # a
 def safe(text: object) -> str:
     """A cell of a table that no spreadsheet takes for a formula."""
     text = shown(text)
-    is_formula = text.lstrip().startswith(FORMULA) or text.startswith(("\t", "\n"))
-    return f"'{text}" if is_formula and not NUMBER.fullmatch(text) else text
+    return f"'{text}" if _is_formula(text) and not NUMBER.fullmatch(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet may take it for one; quotation marks before it count as those of `safe`."""
+    begin = text.lstrip("' ")
+    return begin.lstrip().startswith(FORMULA) or begin.startswith(("\t", "\n"))
 
 
 def write_table(path: Path, rows: Iterable[Iterable[object]], *, mark: bool = False) -> None:
@@ -116,7 +121,7 @@ def read_table(
 
 def _plain(cell: str) -> str:
     """What `safe` made of it, taken back."""
-    return cell[1:] if cell.startswith("'") and cell[1:].lstrip().startswith(FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and _is_formula(cell[1:]) else cell
 
 
 def _text(path: Path) -> str:
