@@ -85,8 +85,9 @@ def main() -> None:
             if failed:
                 sys.exit(failed)
         if chosen.command == "test":
-            # Two workers use both cores; tests/conftest.py says which tests stay together.
-            become("-m", "pytest", "-n", "2", "--no-loadscope-reorder", *arguments)
+            # One worker more than processors, for some tests only wait; tests/conftest.py says which stay together.
+            workers = min(os.cpu_count() or 1, 8) + 1
+            become("-m", "pytest", "-n", f"{workers}", "--no-loadscope-reorder", *arguments)
 
 
 # --- installing -------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ class T5Config:
     def v1_0(cls, size: str = "base", **changes) -> Self:
         """The T5 of the paper: "small", "base", "large", "3B" or "11B". Source: Raffel et al. 2020, section 3.7.
 
-        They have 61, 223, 738, 2,852 and 11,307 million parameters. The paper says 60, 220, 770, 3,000 and 11,000; for
+        They have 61, 223, 738, 2,852 and 11,307 million parameters. The paper says 60, 220, 770, 2,800 and 11,000; for
         "large" its count fits only if it has the table of tokens twice.
         """
         return cls(**_sizes(size, V1_0_SIZES) | changes)

@@ -242,12 +242,15 @@ def test_nothing_is_hidden_from_a_screen_reader_or_too_faint(page, site, theme):
     """All rules of axe-core; in the dark, where nothing else differs, that of contrasts, of chapters in the explorers."""
     page.emulate_media(color_scheme=theme)
     options = {"resultTypes": ["violations"], **({"runOnly": ["color-contrast"]} if theme == "dark" else {})}
-    for name in ("index", "chapters/02-masking", "chapters/03-positional-encoding", "chapters/07-gpt"):
-        page.goto(f"{site}/en/{name}.html")
-        if name != "index":
+    chapters = ("chapters/02-masking", "chapters/03-positional-encoding", "chapters/07-gpt")
+    for name in ("index", "search", *chapters):
+        page.goto(f"{site}/en/{name}.html{'?q=attention' if name == 'search' else ''}")
+        if name in chapters:
             page.evaluate(FORMULAS)
+        if name == "search":
+            page.locator("#search-results li").first.wait_for()
         page.wait_for_function(SCROLLED)
-        part = ".live-explorer" if theme == "dark" and name != "index" else "html"
+        part = ".live-explorer" if theme == "dark" and name in chapters else "html"
         found = Axe().run(page, part, options).response["violations"]
         assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == [], name
 

@@ -289,7 +289,7 @@ def test_the_command(course, monkeypatch, capsys):
 
 def test_waiting_threads_sleep_soon_unless_the_user_wants_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    assert kernel_environment("progress")["GOMP_SPINCOUNT"] == "1000"
+    assert kernel_environment("progress")["GOMP_SPINCOUNT"] == "3000"
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert "GOMP_SPINCOUNT" not in kernel_environment("progress")
     assert kernel_environment("progress")["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -116,7 +116,14 @@ def test_a_number_whose_zeros_a_spreadsheet_dropped_still_finds_its_student(tmp_
 def test_a_login_that_a_spreadsheet_took_for_a_number_still_finds_its_student():
     long = ("123456789012345678", "123456789012345679")  # as floating-point numbers they are one
     book = Gradebook([Student(name) for name in ("12e4", "3.50", "0", "ada", *long)], only("1.2"))
-    for text, name in [("1.20E+05", "12e4"), ("120000", "12e4"), ("1,2E+05", "12e4"), ("12e4", "12e4"), ("3,5", "3.50"), ("0", "0")]:
+    for text, name in [
+        ("1.20E+05", "12e4"),
+        ("120000", "12e4"),
+        ("1,2E+05", "12e4"),
+        ("12e4", "12e4"),
+        ("3,5", "3.50"),
+        ("0", "0"),
+    ]:
         assert [student.name for student in book.find(text)] == [name]
     assert [[student.name for student in book.find(number)] for number in long] == [[number] for number in long]
     assert book.find("12") == book.find("1.5") == book.find("") == []

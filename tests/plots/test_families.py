@@ -36,6 +36,12 @@ def test_a_label_makes_room_for_a_neighbour_on_its_right():
     assert [label.get_ha() for label in labels] == ["right", "left"]
 
 
+def test_the_year_in_words_is_the_year_of_the_date():
+    family = columns()[0]._replace(models=[("A", 2018.8, 1e8), ("B", 2019.0, 3e8), ("", 2019.6, 5e8)])
+    said = plots.families([family]).alt
+    assert "A 2018 100,000,000; B 2019 300,000,000; a model 2019 500,000,000" in said
+
+
 @pytest.mark.parametrize("wrong", [[], [columns()[0]._replace(models=[])]])
 def test_an_empty_picture_is_refused(wrong):
     with pytest.raises(ValueError, match="at least one"):

@@ -39,6 +39,11 @@ def test_neighbours_do_not_cover_each_other():
     assert not one.overlaps(other)
 
 
+def test_the_year_in_words_is_the_year_of_the_date():
+    said = timeline([Model("A", 2018.5, 117e6), Model("B", 2019.9, 2e9), Model("C", 2022.91, None)], STAGES).alt
+    assert "A 2018 117 M; B 2019 2 B; C 2022 of unknown size" in said
+
+
 def test_what_cannot_be_drawn_is_refused():
     with pytest.raises(ValueError, match="0 and 2"):
         timeline([Model("A", 2020, None)], STAGES)

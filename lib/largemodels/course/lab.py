@@ -38,10 +38,15 @@ def patient_threads() -> dict[str, str]:
     """Environment variables that tell waiting threads when to sleep, unless the user has told them.
 
     Threads that spin keep a busy machine from its work, ones that sleep at once take long to wake. Measured, a step of
-    chapter 4's translator on two cores: 31 ms spinning for ever and 44 sleeping at once; with one core busy 114 and 58.
-    A thousand turns take 32 and 72. (GOMP is the OpenMP of PyTorch on Linux; others know the policy only.)
+    chapter 4's translator on two cores, in ms, on a processor of AMD and, at twice the batch, on a virtual one of Intel:
+
+        turns before they sleep       none    1,000    3,000    10,000    for ever
+        AMD, idle; one core busy    44, 58   32, 72                        31, 114
+        Intel, idle; one core busy  85, 87   76, 95  58, 107   51, 156     55, 600
+
+    (GOMP is the OpenMP of PyTorch on Linux; others know the policy only.)
     """
-    return {} if "OMP_WAIT_POLICY" in os.environ else {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}
+    return {} if "OMP_WAIT_POLICY" in os.environ else {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "3000"}
 
 
 def can_be_written(folder: Path) -> bool:

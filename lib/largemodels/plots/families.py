@@ -82,7 +82,7 @@ def families(columns: Sequence[Family]) -> "Figure":
         bottom.set(yscale="log", xlabel=say("year"), xlim=(first - 0.4, last + 1.5), ylim=(smallest / 2, largest * 2))
         bottom.set_xticks(range(int(first), int(last) + 2))
         describe(top, say("mask: {said}", said=of_matrix(mask, rows, keys)), title=family.title)
-        sizes = one_by_one(f"{name or say('a model')} {year:.0f} {number(size)}" for name, year, size in family.models)
+        sizes = one_by_one(f"{name or say('a model')} {int(year)} {number(size)}" for name, year, size in family.models)
         asked = say("asked: {what}", what=family.asked)
         describe(bottom, asked, say("parameters: {sizes}", sizes=sizes), title=family.title)
     for ax in below[1:]:

@@ -77,7 +77,7 @@ def timeline(models: Sequence[Model], stages: Sequence[Era], *, title: str = "")
     ax.set_xticks(list(years), [str(year) for year in years])
     unpublished = say("of unknown size")
     told = one_by_one(
-        f"{model.name} {model.year:.0f} {unpublished if model.parameters is None else _count(model.parameters)}"
+        f"{model.name} {int(model.year)} {unpublished if model.parameters is None else _count(model.parameters)}"
         for model in models
     )
     eras = one_by_one(say("{stage} ({new})", stage=stage.title, new=listed(stage.lines)) for stage in stages)

@@ -536,8 +536,8 @@ WHY_SCALE = Exercise(
         "what do most of the queries get?",
     ),
     success="C. The spread of q·k grows like √d_k, and a softmax of widely spread scores is nearly one-hot. Where one key is "
-    "far ahead its derivative is nearly 0; where two are close to a tie it is large, and the large scores make it larger "
-    "still on its way to the query.",
+    "far ahead its derivative is nearly 0; where two are close to a tie it is large, and the long keys, which nothing "
+    "divides, make it larger still on its way to the query.",
 )
 
 
@@ -890,7 +890,8 @@ REPAIR_MERGE = Exercise(
         "of position 0 of head 0?",
         "Make `z = torch.arange(...)` of shape (1, 2, 3, 2) and look at `z.reshape(1, 3, 4)`.",
     ),
-    success="Right. This mistake raises no error and even trains, a little worse: only a test like this one finds it.",
+    success="Right. This mistake raises no error, and it trains: in the task of section 1.9 such a layer still learned "
+    "both answers (with one seed). Only a comparison like this one finds it.",
 )
 
 
