@@ -97,6 +97,8 @@ def _close(seen: int | float | complex, expected: int | float | complex) -> bool
 def _tensor_difference(seen: Tensor, expected: Tensor) -> str | None:
     if seen.is_complex() and not expected.is_complex():
         return say("complex numbers, where real ones are expected")
+    if seen.dtype == expected.dtype and torch.equal(seen, expected):
+        return None  # the quick way, for right answers and for arguments that were left as they are
     whole = not (expected.is_floating_point() or expected.is_complex())
     exact = whole and not (seen.is_floating_point() or seen.is_complex())
     for_all = torch.int64 if exact else torch.complex128 if expected.is_complex() else torch.float64

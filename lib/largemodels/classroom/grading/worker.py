@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from ...language import say, speaking
-from ..exercise import Case, Outcome, call, is_blank
+from ..exercise import Case, Outcome, call, is_blank, seed_afresh
 from ..reading import shown as described
 from ..ready_made import ready_made_name, refused, told
 from ..report import Report
@@ -224,7 +224,7 @@ class _Notebook:
             while "go" not in (header := self.receiver.header()):
                 arguments = self.receiver.value(header["arguments"])
                 before = len(calls)
-                torch.manual_seed(0)
+                seed_afresh()
                 outcome = call(answer, Case("", arguments))
                 if len(calls) > before and not outcome.error:  # the answer has caught the exception
                     outcome = Outcome(error=told(calls[-1]))
