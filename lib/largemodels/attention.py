@@ -1,7 +1,7 @@
 """Attention: each position asks a question, compares it with every key, and takes a weighted mean of the values.
 
 Three ways to compare a query with a key (`DotScore`, `BilinearScore`, `AdditiveScore`), one way to turn scores into
-weights (`masked_softmax`), the combination that every large model uses (`scaled_dot_product_attention`), and the
+weights (`masked_softmax`), the combination that the models of this course use (`scaled_dot_product_attention`), and the
 layer built from it (`MultiHeadAttention`, with a `KeyValueCache` for generation).
 
 Shapes are ``(..., query, d_head)`` for queries, ``(..., key, d_head)`` for keys, ``(..., query, key)`` for scores and
