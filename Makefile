@@ -12,7 +12,7 @@ lab:  ## install what is missing, then open JupyterLab on the front page
 test:  ## style, types and all tests
 	@$(PYTHON) course.py test $(ARGS)
 
-quick:  ## the tests that take less than two minutes together
+quick:  ## the tests that take about two minutes together
 	@$(PYTHON) course.py test -m "not slow" $(ARGS)
 
 lint:  ## style and types
