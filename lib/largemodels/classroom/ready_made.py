@@ -139,10 +139,10 @@ def _refuse(names: tuple[str, ...], calls: list[str], undo: list[Callable[[], No
         else:
             guards[id(original)] = _guard(original, name, calls)
     for module in [*sys.modules.values()] if guards else ():
-        names_here = getattr(module, "__dict__", {})
-        if guards.keys().isdisjoint(map(id, [*names_here.values()])):
-            continue  # nearly all, and this line is five times as fast as the loop
-        for alias, value in [*names_here.items()]:
+        here = {**getattr(module, "__dict__", {})}
+        if guards.keys().isdisjoint(map(id, here.values())):
+            continue  # nearly all, and found out without a loop in Python: with it, all of this took half as long again
+        for alias, value in here.items():
             if id(value) in guards:
                 undo.append(functools.partial(setattr, module, alias, value))
                 setattr(module, alias, guards[id(value)])

@@ -40,9 +40,9 @@ def patient_threads() -> dict[str, str]:
     Threads that spin keep a busy machine from its work, ones that sleep at once take long to wake. Measured, a step of
     chapter 4's translator on two cores, in ms, on a processor of AMD and, at twice the batch, on a virtual one of Intel:
 
-        turns before they sleep       none    1,000    3,000    10,000    for ever
-        AMD, idle; one core busy    44, 58   32, 72                        31, 114
-        Intel, idle; one core busy  85, 87   76, 95  58, 107   51, 156     55, 600
+        turns before they sleep       none    1,000    3,000    10,000   100,000   for ever
+        AMD, idle; one core busy    44, 58   32, 72                                 31, 114
+        Intel, idle; one core busy  85, 87   76, 95  58, 107   51, 156   51, 613         55
 
     (GOMP is the OpenMP of PyTorch on Linux; others know the policy only.)
     """
