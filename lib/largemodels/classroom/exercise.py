@@ -477,10 +477,12 @@ def _parts(value: Any) -> tuple:
 
 
 def _says_little(outcome: Outcome, select: Callable[[Any], Any]) -> bool:
-    """Whether many mistakes end in this result: zeros, or another number everywhere."""
+    """Whether many mistakes end in this result: zeros, or another number everywhere, or none."""
     try:
         value = select(outcome.value)
-        return isinstance(value, Tensor) and value.is_floating_point() and len(value.unique()) < 2 <= value.numel()
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return False
+        return len(value.nan_to_num().unique()) < 2 <= value.numel()  # NaN is not equal to itself
     except Exception:
         return False
 

@@ -28,6 +28,11 @@ PYTORCH = {  # PyTorch's version of a part of the library, where it has one
     "blocks.Block": (_NN + "TransformerEncoderLayer", _NN + "TransformerDecoderLayer"),
     "transformer.Transformer": (_NN + "Transformer",),
 }
+# Where a name goes on with an argument, it is that argument which an exercise asks to write; calls without it are tools.
+SMOOTHED = tuple(
+    f"{name}(label_smoothing=…)"
+    for name in (_F + "cross_entropy", _NN + "CrossEntropyLoss", "largemodels.losses.cross_entropy")
+)
 
 
 def told(name: str, *, is_it: bool = False) -> str:
@@ -120,7 +125,7 @@ def ready_made_name(answer: Any, names: tuple[str, ...]) -> str | None:
         answer = getattr(answer, "__wrapped__", answer)
     except Exception:  # an object that answers every question with an exception
         return None
-    return next((name for name in names if answer is _original(name)), None)
+    return next((name for name in names if not _argument(name) and answer is _original(name)), None)
 
 
 def _original(name: str) -> Any:
@@ -131,13 +136,13 @@ def _original(name: str) -> Any:
 def _refuse(names: tuple[str, ...], calls: list[str], undo: list[Callable[[], None]]) -> None:
     guards = {}
     for name in names:
-        original = _find(name)
+        original, argument = _find(name), _argument(name)
         if inspect.isclass(original):  # everyone has the same class in hand, by whatever name
             before = original.__init__
             undo.append(functools.partial(setattr, original, "__init__", before))
-            original.__init__ = _guard(before, name, calls)
+            original.__init__ = _guard(before, name, argument, calls)
         else:
-            guards[id(original)] = _guard(original, name, calls)
+            guards[id(original)] = _guard(original, name, argument, calls)
     for module in [*sys.modules.values()] if guards else ():
         here = {**getattr(module, "__dict__", {})}
         if guards.keys().isdisjoint(map(id, here.values())):
@@ -149,17 +154,30 @@ def _refuse(names: tuple[str, ...], calls: list[str], undo: list[Callable[[], No
 
 
 def _find(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
+    module, _, attribute = name.partition("(")[0].rpartition(".")
     return getattr(importlib.import_module(module), attribute)
 
 
-def _guard(original: Callable, name: str, calls: list[str]) -> Callable:
+def _argument(name: str) -> str:
+    """The argument that a name goes on with, or nothing."""
+    return name.partition("(")[2].partition("=")[0]
+
+
+def _guard(original: Callable, name: str, argument: str, calls: list[str]) -> Callable:
     @functools.wraps(original)
     def guard(*args: Any, **kwargs: Any) -> Any:
         caller = sys._getframe(1).f_globals.get("__name__", "")
-        if caller.startswith(("largemodels.", "torch.")):
+        if caller.startswith(("largemodels.", "torch.")) or (argument and not _given(argument, original, args, kwargs)):
             return original(*args, **kwargs)
         calls.append(name)
         raise ReadyMade(told(name))
 
     return guard
+
+
+def _given(argument: str, function: Callable, args: tuple, kwargs: dict) -> bool:
+    """Whether a call gives `argument` a value that does something."""
+    try:
+        return bool(inspect.signature(function).bind(*args, **kwargs).arguments.get(argument))
+    except TypeError:  # such a call fails by itself, and says why
+        return False

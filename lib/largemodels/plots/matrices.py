@@ -209,7 +209,7 @@ def attention_lines(
             ax.text(x, i, label, ha=side, va="center", parse_math=False)
     ax.set(xlim=(-0.02, 1.02), ylim=(length - 0.5, -1.4), title=title)
     ax.axis("off")
-    told = (clauses([_head(h), pattern(matrix, columns)]) for h, matrix in enumerate(weights))
+    told = (clauses([_head(h), pattern(matrix, rows, columns)]) for h, matrix in enumerate(weights))
     describe(ax, say("lines from queries to keys, as thick as the weights: {told}", told=one_by_one(told)), title=title)
     if num_heads > 1:
         ax.legend(loc="upper center", bbox_to_anchor=(0.5, 0), ncols=min(num_heads, 4), handlelength=1, columnspacing=1)
@@ -227,7 +227,7 @@ def _head(number: int) -> str:
 
 def _said_of(matrix: np.ndarray, rows: list[str], columns: list[str]) -> str:
     """Of one among several: a mask in full if it is small, of weights the pattern."""
-    return of_matrix(matrix, rows, columns) if matrix.dtype == bool else pattern(matrix, columns)
+    return of_matrix(matrix, rows, columns) if matrix.dtype == bool else pattern(matrix, rows, columns)
 
 
 def check_labels(array: np.ndarray, ndim: int, rows, columns) -> tuple[list[str], list[str]]:

@@ -91,7 +91,7 @@ def of_matrix(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
     if matrix.dtype == bool:
         if len(rows) > ROWS:
             seen = say("{count} of {all} pairs allowed", count=int(matrix.sum()), all=matrix.size)
-            return clauses([seen, pattern(matrix.astype(float), columns)])
+            return clauses([seen, pattern(matrix.astype(float), rows, columns)])
         allowed = (" ".join(columns[j] for j in np.flatnonzero(row)) or say("nothing") for row in matrix)
         return one_by_one(
             say("{query} may attend to {keys}", query=label, keys=seen)
@@ -108,7 +108,7 @@ def of_matrix(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
             low=number(matrix[finite].min()),
             high=number(matrix[finite].max()),
         )
-        return clauses([size, pattern(matrix, columns)])
+        return clauses([size, pattern(matrix, rows, columns)])
     said = []
     for label, row in zip(rows, matrix, strict=True):
         if not np.isfinite(row).any():
@@ -119,7 +119,7 @@ def of_matrix(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -
     return say("largest in each row: {cells}", cells=one_by_one(said))
 
 
-def pattern(matrix: np.ndarray, columns: Sequence[str]) -> str:
+def pattern(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> str:
     """Where the rows have their largest entry: along a diagonal, in a column, or here and there."""
     filled = np.where(np.isfinite(matrix), matrix, -np.inf)
     best = filled.argmax(-1)
@@ -137,4 +137,12 @@ def pattern(matrix: np.ndarray, columns: Sequence[str]) -> str:
         return say(
             "{times} of {all} rows largest in column {column}", times=times, all=len(best), column=columns[column]
         )
-    return say("the largest entries of the rows lie here and there")
+    with_a_choice = np.flatnonzero((filled != 0).sum(-1) > 1)  # the first row under a causal mask has none
+    named_ones = (i for i in with_a_choice if rows[i] and columns[best[i]])
+    strongest = sorted(named_ones, key=lambda i: -filled[i, best[i]])[:3]
+    cells = [
+        say("{number} from {row} to {column}", number=number(filled[i, best[i]]), row=rows[i], column=columns[best[i]])
+        for i in strongest
+    ]
+    said = say("the largest entries of the rows lie here and there")
+    return say("{said}, such as {cells}", said=said, cells=listed(cells)) if cells else said

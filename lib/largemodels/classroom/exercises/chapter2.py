@@ -472,50 +472,54 @@ BY_HAND = Exercise(
 
 def _slide_cases(seed: int) -> Iterator[Case]:
     generator = torch.Generator().manual_seed(seed)
-    for stage, d, d_value, n in (
-        ("first", 3, 2, 4),
-        ("last", 4, 2, 5),
-        ("all", 3, 2, 6),
-        ("all", 5, 5, 5),
-        ("all", 2, 1, 1),
+    for stage, d, d_value, m, n in (
+        ("first", 3, 2, 4, 4),
+        ("last", 4, 2, 5, 5),
+        ("all", 3, 2, 6, 6),
+        ("all", 5, 5, 5, 5),
+        ("all", 2, 1, 1, 1),
+        ("going on", 3, 2, 3, 5),
+        ("going on", 4, 3, 1, 4),
+        ("going on", 2, 4, 4, 6),
     ):
-        yield Case(stage, (_randn(generator, d, n), _randn(generator, d, n), _randn(generator, d_value, n)))
+        yield Case(stage, (_randn(generator, d, m), _randn(generator, d, n), _randn(generator, d_value, n)))
 
 
 def _reference_slide(Q: Tensor, K: Tensor, V: Tensor) -> tuple[Tensor, Tensor]:
     A = (K.T @ Q / math.sqrt(len(Q))).T  # one row per query
-    weights = masked_softmax(A, library.causal_mask(len(A)))
+    weights = masked_softmax(A, library.causal_mask(K.shape[1])[-len(A) :])
     return V @ weights.T, weights.T
 
 
 def _slide_with(
-    mask: Callable = lambda table: table.tril(-1),
+    mask: Callable = lambda table, before: table.tril(-before - 1),
     dim: int = 0,
-    output: Callable = lambda V, weights: V @ weights,
     weigh: Callable | None = None,
 ) -> Callable:
-    """The slide's attention, with its mask (made of a table of −∞) or another of its steps replaced."""
+    """The slide's attention, with its mask (made of a table of −∞ and the number of words before) or softmax replaced."""
 
     def answer(Q, K, V):
         A = K.T @ Q / math.sqrt(Q.shape[0])
-        table = mask(torch.full_like(A, -math.inf))
-        weights = weigh(A) if weigh else (A + table).softmax(dim=dim)
-        return output(V, weights), weights
+        before = K.shape[1] - Q.shape[1]
+        weights = weigh(A, before) if weigh else (A + mask(torch.full_like(A, -math.inf), before)).softmax(dim=dim)
+        return V @ weights, weights
 
     return answer
 
 
 def _transposed_slide(Q, K, V):
-    A = (Q.T @ K / len(Q) ** 0.5).masked_fill(torch.ones(Q.shape[1], Q.shape[1]).triu(1).bool(), -math.inf)
+    n = K.shape[1]
+    A = (Q.T @ K / len(Q) ** 0.5).masked_fill(torch.ones(n, n).triu(1).bool()[n - Q.shape[1] :], -math.inf)
     return (A.softmax(-1) @ V.T).T, A.softmax(-1).T
 
 
 def _loop_slide(Q, K, V):
-    n = Q.shape[1]
-    weights = torch.zeros(n, n)
-    for query in range(n):
-        seen = K[:, : query + 1].T @ Q[:, query] / math.sqrt(Q.shape[0])
-        weights[: query + 1, query] = seen.softmax(0)
+    m, n = Q.shape[1], K.shape[1]
+    weights = torch.zeros(n, m)
+    for query in range(m):
+        place = n - m + query
+        seen = K[:, : place + 1].T @ Q[:, query] / math.sqrt(Q.shape[0])
+        weights[: place + 1, query] = seen.softmax(0)
     return V @ weights, weights
 
 
@@ -527,7 +531,7 @@ REPAIR_SLIDE = Exercise(
     minutes=15,
     stars=2,
     cases=_slide_cases,
-    given=_slide_with(mask=lambda table: table.triu()),
+    given=_slide_with(mask=lambda table, before: table.triu()),
     stages=(
         Stage(
             "first",
@@ -538,23 +542,37 @@ REPAIR_SLIDE = Exercise(
         ),
         Stage("last", "what the last word sees", 1, "the last *column* of the weights.", lambda v: v[1][:, -1]),
         Stage("all", "output and weights of all words", 1, "every column of the weights should sum to 1."),
+        Stage("going on", "the last words only", 1, "for n = 5 and m = 3: which of the five words is the first query?"),
     ),
     reference=_reference_slide,
     misconceptions=(
         Misconception(
-            _slide_with(mask=lambda table: table.triu(1)),
+            _slide_with(mask=lambda table, before: table.triu(1 - before)),
             "You freed the diagonal, but −∞ still lies above it: with keys in rows, each word sees itself and the *future*.",
         ),
         Misconception(
-            _slide_with(mask=lambda table: table.tril()),
+            _slide_with(mask=lambda table, before: table.tril(-before)),
             "−∞ is on the right side now, but still on the diagonal: no word sees itself, and the first one sees nothing.",
         ),
         Misconception(
-            _slide_with(mask=lambda table: table.tril(-2)),
+            _slide_with(mask=lambda table, before: table.tril(-before - 2)),
             "You freed too much: each word sees one key of the future.",
         ),
         Misconception(
-            _slide_with(mask=lambda table: table.triu(1), dim=1),
+            _slide_with(mask=lambda table, before: table.tril(-1)),
+            "Your mask is right for a whole text. Where only the last words ask, it takes the first of them for the first word "
+            "of the text, and hides words that were said before.",
+        ),
+        Misconception(
+            _slide_with(mask=lambda table, before: table.tril(-1) if before == 0 else torch.zeros_like(table)),
+            "Where only the last words ask, your mask hides nothing: they see each other's future.",
+        ),
+        Misconception(
+            _slide_with(mask=lambda table, before: table.tril(before - 1)),
+            "Your mask is right for a whole text. Where only the last words ask, you move the diagonal to the wrong side.",
+        ),
+        Misconception(
+            _slide_with(mask=lambda table, before: table.triu(1 - before), dim=1),
             "Your mask and your softmax are those of code, where rows are queries. Here rows are *keys*: A is KᵀQ.",
         ),
         Misconception(
@@ -563,39 +581,37 @@ REPAIR_SLIDE = Exercise(
             "spend, and queries are columns.",
         ),
         Misconception(
-            _slide_with(mask=lambda table: table.triu(), weigh=lambda A: A.softmax(0) * torch.ones_like(A).triu()),
+            _slide_with(weigh=lambda A, before: A.softmax(0) * torch.ones_like(A).triu(-before)),
             "You put zeros after the softmax: the columns no longer sum to 1, since hidden keys took part in the sum.",
         ),
         Misconception(
             _slide_with(
-                weigh=lambda A: (A + torch.full_like(A, -math.inf).triu()).softmax(0).nan_to_num(),
+                weigh=lambda A, before: (A + torch.full_like(A, -math.inf).triu()).softmax(0).nan_to_num(),
             ),
             "You wrote 0 over the NaN. The last word now attends to nothing, and the others still see only the future.",
         ),
         Misconception(
-            _slide_with(weigh=lambda A: (A + torch.full_like(A, -1e9).triu()).softmax(0)),
+            _slide_with(weigh=lambda A, before: (A + torch.full_like(A, -1e9).triu()).softmax(0)),
             "You wrote a large negative number for −∞. The NaN is gone, and the words still see only what comes after them; "
             "the last one, which sees nothing, spreads its weight over all.",
         ),
         Misconception(
-            _slide_with(output=lambda V, weights: V @ weights.T),
-            "The weights are right. But V @ weights.T mixes the values with the *rows* of the weights; each query's weights "
-            "are a column.",
-        ),
-        Misconception(
-            _slide_with(mask=torch.zeros_like),
+            _slide_with(mask=lambda table, before: torch.zeros_like(table)),
             "Without a mask every word sees every other one. The mask was wrong, not superfluous.",
         ),
     ),
     alternatives=(
         _transposed_slide,
         _loop_slide,
-        _slide_with(weigh=lambda A: A.masked_fill(~torch.ones_like(A).bool().triu(), -math.inf).softmax(dim=0)),
+        _slide_with(
+            weigh=lambda A, before: A.masked_fill(~torch.ones_like(A).bool().triu(-before), -math.inf).softmax(dim=0)
+        ),
     ),
     hints=(
         "Print the weights. Which column holds NaN, and what does it mean that it is a column?",
         "Write down, for four words, the table with a 1 where key (row) $j$ is visible to query (column) $i$. On which side "
         "of the diagonal are the zeros, and what about the diagonal?",
+        "Then let only the last two of the four ask: which columns of your table are left?",
     ),
     success="Right. Both mistakes of the slide are gone: the side and the diagonal. Note that the column of the first word is "
     "1, 0, 0, …: that is the place to look at in any orientation.",

@@ -20,25 +20,33 @@ def _sinusoid_cases(seed: int) -> Iterator[Case]:
     def even(low: int) -> int:
         return low + 2 * int(torch.randint(3, (), generator=generator))
 
-    yield Case("shape", (5 + seed % 3, 8))
-    yield Case("shape", (1, 4))
-    yield Case("two columns", (7, 2))
-    yield Case("two columns", (1, 2))
-    yield Case("all columns", (6, 6))
-    yield Case("all columns", (9 + seed % 4, even(6)))
-    yield Case("all columns", (40 + seed % 10, even(10)))
+    def texts(batch: int, length: int) -> Tensor:
+        """Each text at places of its own: as they stand in a batch that is padded on the left, or further on."""
+        start = torch.randint(9, (batch, 1), generator=generator) + 2 * torch.arange(batch)[:, None]
+        return start + torch.arange(length)
+
+    yield Case("shape", (texts(2, 5 + seed % 3), 8))
+    yield Case("shape", (texts(1, 1), 4))
+    yield Case("two columns", (texts(3, 7), 2))
+    yield Case("two columns", (torch.zeros(1, 1, dtype=torch.long), 2))
+    yield Case("all columns", (texts(3, 6), 6))
+    yield Case("all columns", (texts(1, 4), 4))
+    yield Case("all columns", (texts(4, 4), 4))
+    yield Case("all columns", (texts(2, 9 + seed % 4), even(6)))
+    yield Case("all columns", (texts(2, 5)[:, torch.randperm(5, generator=generator)], even(8)))  # in no order
+    yield Case("all columns", (texts(1, 6) + 40, even(10)))
 
 
 def _sinusoids_with(
     *,
-    first: int = 0,
+    places: Callable = lambda positions: positions,
     exponent: Callable = lambda i, d: 2 * i / d,
     arrange: Callable = lambda sin, cos: torch.stack((sin, cos), dim=-1).flatten(-2),
 ) -> Callable:
-    """The encoding written out, with its first position, its exponent or the order of its columns replaced."""
+    """The encoding written out, with its positions, its exponent or the order of its columns replaced."""
 
-    def answer(n, d):
-        position = torch.arange(first, first + n, dtype=torch.float64)[:, None]
+    def answer(positions, d):
+        position = places(positions).double()[..., None]
         i = torch.arange(d // 2, dtype=torch.float64)
         angle = position / 10000 ** exponent(i, d)
         return arrange(angle.sin(), angle.cos()).float()
@@ -46,26 +54,34 @@ def _sinusoids_with(
     return answer
 
 
-def _each_column_its_own_clock(n, d):
-    angle = torch.arange(n)[:, None] / 10000 ** (torch.arange(d) / d)
+def _each_column_its_own_clock(positions, d):
+    angle = positions[..., None] / 10000 ** (torch.arange(d) / d)
     return torch.where(torch.arange(d) % 2 == 0, angle.sin(), angle.cos())
 
 
-def _loop_sinusoids(n, d):
-    rows = []
-    for pos in range(n):
-        row = []
-        for i in range(d // 2):
-            angle = pos / 10000 ** (2 * i / d)
-            row += [math.sin(angle), math.cos(angle)]
-        rows.append(row)
-    return torch.tensor(rows)
+def _table_of_sinusoids(positions, d):
+    """The rows of a table that is long enough."""
+    return library.sinusoidal_encoding(int(positions.max()) + 1, d)[positions]
 
 
-def _filled_sinusoids(n, d):
-    encoding = torch.zeros(n, d)
-    angle = torch.outer(torch.arange(n), torch.exp(torch.arange(0, d, 2) * (-math.log(10000) / d)))
-    encoding[:, 0::2], encoding[:, 1::2] = angle.sin(), angle.cos()
+def _loop_sinusoids(positions, d):
+    texts = []
+    for text in positions.tolist():
+        rows = []
+        for pos in text:
+            row = []
+            for i in range(d // 2):
+                angle = pos / 10000 ** (2 * i / d)
+                row += [math.sin(angle), math.cos(angle)]
+            rows.append(row)
+        texts.append(rows)
+    return torch.tensor(texts)
+
+
+def _filled_sinusoids(positions, d):
+    encoding = torch.zeros(*positions.shape, d)
+    angle = positions.unsqueeze(2) * torch.exp(torch.arange(0, d, 2) * (-math.log(10000) / d))
+    encoding[:, :, 0::2], encoding[:, :, 1::2] = angle.sin(), angle.cos()
     return encoding
 
 
@@ -78,12 +94,25 @@ SINUSOIDS = Exercise(
     stars=1,
     cases=_sinusoid_cases,
     stages=(
-        Stage("shape", "one row per position", 1, "n rows, d columns.", compare=shape_difference),
+        Stage("shape", "d numbers per position", 1, "(batch, length, d).", compare=shape_difference),
         Stage("two columns", "a single clock", 1, "with d = 2 there is one clock, and its exponent is 0."),
         Stage("all columns", "all clocks", 2, "print the angle of each column at position 1."),
     ),
-    reference=library.sinusoidal_encoding,
+    reference=_table_of_sinusoids,
     misconceptions=(
+        Misconception(
+            _sinusoids_with(places=lambda positions: torch.arange(positions.shape[1]).expand_as(positions)),
+            "You count every text from 0, as if it stood at the left edge. Where each word stands is given.",
+        ),
+        Misconception(
+            _sinusoids_with(places=lambda positions: positions[:1].expand_as(positions)),
+            "All texts of your batch have the positions of the first one.",
+        ),
+        Misconception(
+            _sinusoids_with(places=lambda positions: positions - positions[:, :1]),
+            "You count from the first word of each text. Take the positions as they are given: it may be the second half of "
+            "a longer one.",
+        ),
         Misconception(
             _sinusoids_with(arrange=lambda sin, cos: torch.cat((sin, cos), dim=-1)),
             "Your numbers are right, but all sines come first and all cosines after them. The formula puts the sine and "
@@ -108,8 +137,8 @@ SINUSOIDS = Exercise(
             "Sine and cosine are exchanged: the even columns, 0, 2, 4 …, hold the sines.",
         ),
         Misconception(
-            _sinusoids_with(first=1),
-            "Your positions start at 1. The first position is 0, with all sines 0 and all cosines 1.",
+            _sinusoids_with(places=lambda positions: positions + 1),
+            "Your positions are one too large. At position 0 all sines are 0 and all cosines 1.",
         ),
         Misconception(
             _sinusoids_with(exponent=lambda i, d: -2 * i / d),
@@ -117,14 +146,15 @@ SINUSOIDS = Exercise(
             "divide.",
         ),
         Misconception(
-            lambda n, d: _sinusoids_with()(n, d).T,
-            "Your result is transposed: positions belong in the rows.",
+            lambda positions, d: _sinusoids_with()(positions, d).mT,
+            "Your result is transposed: the d numbers of a position belong in the last axis.",
         ),
     ),
     alternatives=(_loop_sinusoids, _filled_sinusoids),
     hints=(
-        "Make a column of positions, `torch.arange(n)[:, None]`, and a row with one frequency for each *clock*, d/2 in all.",
-        "Columns 0, 2, 4 … of a tensor are `encoding[:, 0::2]`, and one can assign to them.",
+        "Make a row with one frequency for each *clock*, d/2 in all. What must the shape of the positions become, so that each "
+        "of them meets each clock?",
+        "Numbers 0, 2, 4 … of the last axis are `encoding[..., 0::2]`, and one can assign to them.",
     ),
     success="Right. The same numbers are in the 2017 Transformer; nothing in them was learned.",
 )

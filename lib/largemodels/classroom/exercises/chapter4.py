@@ -14,6 +14,7 @@ from ...attention import MultiHeadAttention
 from ...generation import beam_search, greedy
 from ...losses import IGNORE, cross_entropy
 from ..exercise import Case, Exercise, Misconception, Stage
+from ..ready_made import SMOOTHED
 
 
 def _randn(generator: torch.Generator, *shape: int) -> Tensor:
@@ -321,6 +322,13 @@ def _two_parts(logits, labels, epsilon):
     return losses[labels != IGNORE].mean()
 
 
+def _asked_of_pytorch(logits, labels, epsilon):
+    """PyTorch's loss takes probabilities, too, and is a tool without its own smoothing."""
+    counts, size = labels != IGNORE, logits.shape[-1]
+    asked = (1 - epsilon) * F.one_hot(labels[counts], size) + epsilon / size
+    return F.cross_entropy(logits[counts], asked)
+
+
 SMOOTHING = Exercise(
     id="4.3",
     title="Label smoothing",
@@ -336,11 +344,11 @@ SMOOTHING = Exercise(
         Stage("padded", "with padding", 1, "padding counts neither in the sum nor in the number."),
     ),
     reference=_reference_loss,
-    ready_made=(),
+    ready_made=SMOOTHED,
     misconceptions=(
         *(
             Misconception(
-                lambda logits, labels, epsilon, typed=typed: F.cross_entropy(logits.mT, labels, label_smoothing=typed),
+                lambda logits, labels, epsilon, typed=typed: _two_parts(logits, labels, typed),
                 "Your ε is 0.1, or another number that you typed, whatever is asked for. It is an argument.",
             )
             for typed in (0.1, 0.2, 0.05)
@@ -390,7 +398,7 @@ SMOOTHING = Exercise(
     ),
     alternatives=(
         _two_parts,
-        lambda logits, labels, epsilon: F.cross_entropy(logits.mT, labels, label_smoothing=epsilon),
+        _asked_of_pytorch,
     ),
     hints=(
         "With V = 4 and ε = 0.2 the label is asked for with probability 0.85 and each other token with 0.05.",

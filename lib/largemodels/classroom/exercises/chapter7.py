@@ -1436,4 +1436,334 @@ FIT_LAW = Exercise(
 )
 
 
-EXERCISES = (LOSS, KNOBS, CHUNK, REPAIR_CACHE, REPAIR_INIT, DPO, READING, TOO_GOOD, FIT_LAW)
+# -------------------------------------------------------------------------------------- 7.10 three ways to keep score
+
+
+def _score_cases(seed: int) -> Iterator[Case]:
+    generator = torch.Generator().manual_seed(seed)
+    for stage, lengths in (
+        ("sum", (4, 4, 4)),
+        ("sum", (2, 5, 3, 6)),
+        ("mean", (5, 2, 3)),
+        ("mean", (1, 4)),
+        ("difference", (3, 6, 2, 4)),
+        ("difference", (1, 1)),
+        ("difference", (3,)),
+    ):
+        lengths = torch.tensor(lengths)
+        # What stands behind an ending's end is anything at all: the table was filled with what the model said there.
+        after, alone = (
+            -0.3 - (3 + extra) * torch.rand(len(lengths), int(lengths.max()) + 1, generator=generator)
+            for extra in (0, 2)
+        )
+        yield Case(stage, (after, alone, lengths))
+
+
+def _total(table: Tensor, lengths: Tensor) -> Tensor:
+    return torch.where(torch.arange(table.shape[1]) < lengths[:, None], table, 0.0).sum(1)
+
+
+def _three_scores_with(
+    *,
+    total: Callable = _total,
+    per_token: Callable = lambda total, after, lengths: total / lengths,
+    against: Callable = lambda after, alone, lengths: after - alone,
+    give: Callable = lambda *scores: scores,
+) -> Callable:
+    """Sum, mean and difference, with one of them or the way to the sum replaced."""
+
+    def answer(after, alone, lengths):
+        here, there = total(after, lengths), total(alone, lengths)
+        return give(here, per_token(here, after, lengths), against(here, there, lengths))
+
+    return answer
+
+
+def _loop_scores(after, alone, lengths):
+    scores = [[], [], []]
+    for row, n in enumerate(lengths.tolist()):
+        total = sum(after[row, :n].tolist())
+        scores[0].append(total)
+        scores[1].append(total / n)
+        scores[2].append(total - sum(alone[row, :n].tolist()))
+    return torch.tensor(scores)
+
+
+def _product_of_matrices(after, alone, lengths):
+    counts = (torch.arange(after.shape[1]) < lengths[:, None]).float()
+    total, without = torch.einsum("trk,rk->tr", torch.stack((after, alone)), counts)
+    return torch.stack((total, total / counts.sum(1), total - without))
+
+
+THREE_SCORES = Exercise(
+    id="7.10",
+    title="Three ways to keep score",
+    kind="implement",
+    name="ending_scores",
+    minutes=15,
+    stars=2,
+    cases=_score_cases,
+    stages=(
+        Stage("sum", "the log-probability", 1, "which numbers of a row belong to its ending?", lambda v: v[0]),
+        Stage("mean", "per token", 1, "how many tokens has each ending?", lambda v: v[1]),
+        Stage(
+            "difference",
+            "against no prompt",
+            2,
+            "for one ending, how much more probable does the prompt make it?",
+            lambda v: v[2],
+        ),
+    ),
+    reference=_three_scores_with(),
+    misconceptions=(
+        Misconception(
+            _three_scores_with(total=lambda table, lengths: table.sum(1)),
+            "You go on behind the end of the shorter endings, where the numbers mean nothing.",
+        ),
+        Misconception(
+            _three_scores_with(total=lambda table, lengths: _total(table, lengths - 1)),
+            "The last token of each ending is missing in your sums.",
+        ),
+        Misconception(
+            _three_scores_with(total=lambda table, lengths: _total(table, lengths + 1)),
+            "Your sums go one token too far.",
+        ),
+        Misconception(
+            _three_scores_with(total=lambda table, lengths: _total(table, lengths) - table[:, 0]),
+            "The first token of each ending is missing in your sums. The column 0 is already the ending's.",
+        ),
+        Misconception(
+            _three_scores_with(total=lambda table, lengths: _total(table.exp(), lengths)),
+            "You add probabilities. Those of a text's tokens are multiplied, so it is their logarithms that are added.",
+        ),
+        Misconception(
+            _three_scores_with(total=lambda table, lengths: _total(table, lengths).exp()),
+            "You return probabilities. Scores are compared as logarithms here.",
+        ),
+        Misconception(
+            _three_scores_with(total=lambda table, lengths: -_total(table, lengths)),
+            "The sign is turned: yours are losses, and the more probable ending would have the lower score.",
+        ),
+        Misconception(
+            _three_scores_with(per_token=lambda total, after, lengths: total / after.shape[1]),
+            "You divide every sum by the same number, the width of the table. That takes no length out: each ending has its "
+            "own number of tokens.",
+        ),
+        Misconception(
+            _three_scores_with(per_token=lambda total, after, lengths: total / lengths.float().mean()),
+            "You divide every sum by the mean length. That takes no length out: each ending has its own number of tokens.",
+        ),
+        Misconception(
+            _three_scores_with(per_token=lambda total, after, lengths: (total / lengths).exp()),
+            "Your second score is a probability again: the geometric mean of the tokens'. Asked for is the mean of the "
+            "logarithms.",
+        ),
+        Misconception(
+            _three_scores_with(per_token=lambda total, after, lengths: _total(after.exp(), lengths) / lengths),
+            "Your second score is a mean of probabilities. Asked for is the mean of their logarithms.",
+        ),
+        Misconception(
+            _three_scores_with(against=lambda after, alone, lengths: alone - after),
+            "Your third score is turned around: an ending that the prompt makes more probable should score above 0.",
+        ),
+        Misconception(
+            _three_scores_with(against=lambda after, alone, lengths: (after - alone) / lengths),
+            "Your third score is a mean per token. What an ending is worth by itself takes its length out already.",
+        ),
+        Misconception(
+            _three_scores_with(against=lambda after, alone, lengths: after / alone),
+            "Your third score divides one logarithm by another. How many times more probable the prompt makes an ending is a "
+            "ratio of probabilities: what is it of their logarithms?",
+        ),
+        Misconception(
+            _three_scores_with(against=lambda after, alone, lengths: (after - alone).exp()),
+            "Your third score is a ratio of probabilities. Asked for is its logarithm.",
+        ),
+        Misconception(
+            _three_scores_with(against=lambda after, alone, lengths: after + alone),
+            "Your third score adds what the ending is worth by itself. It is to be taken *out*.",
+        ),
+        Misconception(
+            _three_scores_with(against=lambda after, alone, lengths: alone),
+            "Your third score is what the ending is worth by itself, and the prompt plays no part in it.",
+        ),
+        Misconception(
+            _three_scores_with(give=lambda *scores: tuple(score.argmax() for score in scores)),
+            "You return the winner by each score. Asked for are the scores of all endings.",
+        ),
+        Misconception(
+            _three_scores_with(give=lambda *scores: tuple(score.squeeze() for score in scores)),
+            "`squeeze()` without an axis takes away the axis of the endings, too, where there is only one.",
+        ),
+    ),
+    alternatives=(_loop_scores, _product_of_matrices),
+    hints=(
+        "Build a table of booleans first: which columns belong to which ending?",
+        "Write the three scores of one ending of two tokens on paper, with the four numbers as letters.",
+    ),
+    success="Right. By the choice among these three the same model looks little better than a coin in section 7.11, or right in "
+    "three cases of four. Whoever reports a zero-shot accuracy has made that choice, and should say which.",
+)
+
+
+# ---------------------------------------------------------------------------------------- 7.11 GPT-1 reads a task
+
+_SPECIAL = (101, 102, 103, 100)  # start, delimiter, extract, padding
+
+
+def _task_cases(seed: int) -> Iterator[Case]:
+    chance = random.Random(seed)
+
+    def text(length: int) -> list[int]:
+        return [chance.randrange(1, 90) for _ in range(length)]
+
+    for stage, length, answers in (
+        ("one text", 4, ()),
+        ("one text", 1, ()),
+        ("pair", 3, (5,)),
+        ("pair", 4, (1,)),
+        ("answers", 3, (2, 4, 1)),
+        ("answers", 2, (2, 2)),
+        ("answers", 5, (1, 3, 6, 2)),
+    ):
+        shift = chance.randrange(5)  # no special token has the same number everywhere
+        yield Case(stage, (text(length), [text(n) for n in answers], *(token + shift for token in _SPECIAL)))
+    twice = text(2)  # the same answer may be offered twice
+    yield Case("answers", (text(3), [twice, text(3), [*twice]], *_SPECIAL))
+
+
+def _task_with(
+    *,
+    alone: Callable = lambda text, s, d, e: [s, *text, e],
+    pair: Callable = lambda text, answer, s, d, e: [s, *text, d, *answer, e],
+    pad: Callable = lambda row, n, p: row + [p] * n,
+    at: Callable = lambda rows, table, e: [row.index(e) for row in table],
+    give: Callable = lambda tokens, places: (tokens, places),
+) -> Callable:
+    """A task written for a model that reads one text, with one part of the writing replaced."""
+
+    def answer(text, answers, start, delimiter, extract, padding):
+        special = (start, delimiter, extract)
+        rows = [pair(text, one, *special) for one in answers] if answers else [alone(text, *special)]
+        longest = max(map(len, rows))
+        table = [pad(row, longest - len(row), padding) for row in rows]
+        return give(torch.tensor(table), torch.tensor(at(rows, table, extract)))
+
+    return answer
+
+
+def _padded_before_extract(row, n, p):
+    return row[:-1] + [p] * n + row[-1:]
+
+
+def _stacked_task(text, answers, start, delimiter, extract, padding):
+    rows = [[start] + text + [delimiter] + answer + [extract] for answer in answers]
+    rows = [torch.tensor(row) for row in rows or [[start] + text + [extract]]]
+    lengths = torch.tensor([len(row) for row in rows])
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=padding), lengths - 1
+
+
+def _filled_task(text, answers, start, delimiter, extract, padding):
+    middles = [[delimiter, *answer] for answer in answers] or [[]]
+    width = len(text) + 2 + max(map(len, middles))
+    tokens = torch.full((len(middles), width), padding)
+    for row, middle in enumerate(middles):
+        whole = [start, *text, *middle, extract]
+        tokens[row, : len(whole)] = torch.tensor(whole)
+    return tokens, (tokens == extract).int().argmax(1)
+
+
+TASK_TEXTS = Exercise(
+    id="7.11",
+    title="GPT-1 reads a task",
+    kind="implement",
+    name="task_texts",
+    minutes=15,
+    stars=1,
+    cases=_task_cases,
+    stages=(
+        Stage("one text", "a single text", 1, "what stands before the text, and what behind it?"),
+        Stage("pair", "two texts", 1, "how does the model see where the first text ends?"),
+        Stage("answers", "several answers", 2, "write each row on paper, and count where its last token stands."),
+    ),
+    reference=_task_with(),
+    misconceptions=(
+        Misconception(
+            _task_with(alone=lambda text, s, d, e: [s, *text, d, e]),
+            "Your single text has a delimiter. It stands *between* two texts, and there is only one.",
+        ),
+        Misconception(
+            _task_with(
+                alone=lambda text, s, d, e: [*text, e], pair=lambda text, answer, s, d, e: [*text, d, *answer, e]
+            ),
+            "The start token is missing in your rows.",
+        ),
+        Misconception(
+            _task_with(
+                alone=lambda text, s, d, e: [s, *text],
+                pair=lambda text, answer, s, d, e: [s, *text, d, *answer],
+                at=lambda rows, table, e: [len(row) - 1 for row in rows],
+            ),
+            "The token *extract* is missing in your rows. Its vector is what the new layer reads.",
+        ),
+        Misconception(
+            _task_with(pair=lambda text, answer, s, d, e: [s, *text, *answer, e]),
+            "The delimiter is missing in your pairs: nothing tells the model where one text ends and the other begins.",
+        ),
+        Misconception(
+            _task_with(pair=lambda text, answer, s, d, e: [s, *text, s, *answer, e]),
+            "You separate the two texts with the start token. There is a token of its own for that.",
+        ),
+        Misconception(
+            _task_with(pair=lambda text, answer, s, d, e: [s, *text, d, *answer, d, e]),
+            "You have put a delimiter behind the second text, too. It separates, and does not close.",
+        ),
+        Misconception(
+            _task_with(pair=lambda text, answer, s, d, e: [s, *answer, d, *text, e]),
+            "The answer stands before the text in your rows. A model that reads from left to right has then not seen the text "
+            "when it reads the answer.",
+        ),
+        Misconception(
+            _task_with(pair=lambda text, answer, s, d, e: [s, *answer, e]),
+            "Your rows hold the answers alone: the text has been lost.",
+        ),
+        Misconception(
+            _task_with(pad=_padded_before_extract),
+            "Your padding stands inside the text, before *extract*, which then sees it: a causal model looks back.",
+        ),
+        Misconception(
+            _task_with(pad=lambda row, n, p: [p] * n + row),
+            "You pad on the left. All other tokens then see the padding, and every text begins at another position.",
+        ),
+        Misconception(
+            _task_with(at=lambda rows, table, e: [len(row) - 1 for row in table]),
+            "Your rows are right. But *extract* is in the last column only in the longest row; in the others that column is "
+            "padding.",
+        ),
+        Misconception(
+            _task_with(at=lambda rows, table, e: [len(row) for row in rows]),
+            "Your places are one too large: positions count from 0.",
+        ),
+        Misconception(
+            _task_with(give=lambda tokens, places: (places, tokens)),
+            "Your two results are in the other order: first the tokens, then the places.",
+        ),
+        Misconception(
+            lambda text, answers, start, delimiter, extract, padding: _task_with()(
+                text, answers and [[t for n, one in enumerate(answers) for t in [delimiter] * (n > 0) + one]],
+                start, delimiter, extract, padding,
+            ),  # fmt: skip
+            "All your answers stand in one row. Each one has a row of its own, so that each gets a score of its own.",
+        ),
+    ),
+    alternatives=(_stacked_task, _filled_task),
+    hints=(
+        "Write a function for one row first: a list of tokens. When does it need a delimiter?",
+        "Note the length of each row before it is padded. Where does its last token stand?",
+    ),
+    success="Right. One new vector for *start*, one for the delimiter, one for *extract*, and one linear layer: that is all "
+    "that GPT-1 adds for a task. The tasks bend to the model, and not the model to the tasks.",
+)
+
+
+EXERCISES = (LOSS, KNOBS, CHUNK, REPAIR_CACHE, REPAIR_INIT, DPO, READING, TOO_GOOD, FIT_LAW, THREE_SCORES, TASK_TEXTS)
