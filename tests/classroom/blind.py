@@ -1,9 +1,10 @@
-"""Answers written from the statements of ten exercises alone, before their declarations were read.
+"""Answers written from the statements of fifteen exercises alone, before their declarations were read.
 
-Six right and six wrong ones for each, in the styles of different people: loops, einsum, NumPy, lists, `torch.nn`.
+Six or more right and wrong ones for each, in the styles of different people: loops, einsum, NumPy, lists, `torch.nn`.
 `RIGHT` and `WRONG` map an exercise to its answers; a wrong one comes with a word or two that its message has to hold.
 """
 
+import functools
 import itertools
 import math
 
@@ -921,3 +922,797 @@ def beam_mean_score(w, bos, beams, steps):
 def beam_one_too_many(w, bos, beams, steps):
     texts, scores = beam_sorted(w, bos, beams + 1, steps)
     return texts[:beams], scores[:beams]
+
+
+# ---------------------------------------------------------------------------------------------- 2.4 the slide's mask
+
+
+@right("2.4")
+def slide_tril(Q, K, V):
+    d, m = Q.shape
+    n = K.shape[1]
+    A = K.T @ Q / math.sqrt(d)
+    A = A + torch.full((n, m), -math.inf).tril(m - n - 1)
+    W = A.softmax(dim=0)
+    return V @ W, W
+
+
+@right("2.4")
+def slide_full_square_then_slice(Q, K, V):
+    d, m = Q.shape
+    n = K.shape[1]
+    mask = torch.full((n, n), -math.inf).tril(-1)[:, n - m :]
+    W = torch.softmax(K.T @ Q / d**0.5 + mask, dim=0)
+    return V @ W, W
+
+
+@right("2.4")
+def slide_python_loops(Q, K, V):
+    d, m, n, dv = len(Q), len(Q[0]), len(K[0]), len(V)
+    q, k, v = Q.tolist(), K.tolist(), V.tolist()
+    W = [[0.0] * m for _ in range(n)]
+    for j in range(m):
+        last = n - m + j
+        s = []
+        for i in range(last + 1):
+            s.append(sum(k[c][i] * q[c][j] for c in range(d)) / math.sqrt(d))
+        top = max(s)
+        e = [math.exp(x - top) for x in s]
+        for i in range(last + 1):
+            W[i][j] = e[i] / sum(e)
+    out = [[sum(v[r][i] * W[i][j] for i in range(n)) for j in range(m)] for r in range(dv)]
+    return torch.tensor(out), torch.tensor(W)
+
+
+@right("2.4")
+def slide_numpy(Q, K, V):
+    q, k, v = (np.asarray(t.detach(), dtype=np.float64) for t in (Q, K, V))
+    d, m = q.shape
+    n = k.shape[1]
+    A = k.T @ q / np.sqrt(d)
+    i, j = np.indices((n, m))
+    A = np.where(i <= j + n - m, A, -np.inf)
+    E = np.exp(A - A.max(axis=0, keepdims=True))
+    W = E / E.sum(axis=0)
+    return v @ W, W
+
+
+@right("2.4")
+def slide_rows_sdpa(Q, K, V):
+    d, m = Q.shape
+    n = K.shape[1]
+    seen = torch.ones(m, n, dtype=torch.bool).tril(n - m)
+    out = F.scaled_dot_product_attention(Q.T[None], K.T[None], V.T[None], attn_mask=seen)[0].T
+    W = (Q.T @ K / math.sqrt(d)).masked_fill(~seen, -math.inf).softmax(-1).T
+    return out, W
+
+
+@right("2.4")
+def slide_recursion(Q, K, V):
+    # the last query sees everything; the others are the same exercise with one word less
+    m = Q.shape[1]
+    w = torch.softmax(K.T @ Q[:, -1:] / math.sqrt(Q.shape[0]), dim=0)
+    o = V @ w
+    if m == 1:
+        return o, w
+    o2, w2 = slide_recursion(Q[:, :-1], K[:, :-1], V[:, :-1])
+    w2 = torch.cat([w2, w2.new_zeros(1, m - 1)], dim=0)
+    return torch.cat([o2, o], dim=1), torch.cat([w2, w], dim=1)
+
+
+@right("2.4")
+def slide_renormalise(Q, K, V):
+    n, m = K.shape[1], Q.shape[1]
+    A = K.T @ Q / math.sqrt(Q.shape[0])
+    A = torch.where(torch.ones(n, m).triu(m - n) == 1, A, -math.inf)
+    E = torch.exp(A - A.max(0).values)
+    W = E / E.sum(0, keepdim=True)
+    return V @ W, W
+
+
+@right("2.4")
+def slide_pad_queries(Q, K, V):
+    # fill Q with zeros in front to n words, do the square case, keep the last m columns
+    d, m = Q.shape
+    n = K.shape[1]
+    full = torch.cat([torch.zeros(d, n - m, dtype=Q.dtype), Q], dim=1)
+    A = K.T @ full / math.sqrt(d) + torch.full((n, n), -math.inf).tril(-1)
+    W = A.softmax(dim=0)
+    return (V @ W)[:, -m:], W[:, -m:]
+
+
+def _ninf(n, m):
+    return torch.full((n, m), -math.inf)
+
+
+@wrong("2.4", "softmax runs along the rows")
+def slide_softmax_dim1(Q, K, V):
+    """Softmax over the queries."""
+    n, m = K.shape[1], Q.shape[1]
+    W = (K.T @ Q / math.sqrt(Q.shape[0]) + _ninf(n, m).tril(m - n - 1)).softmax(dim=1)
+    return V @ W, W
+
+
+@wrong("2.4", "zeros after the softmax")
+def slide_mask_after_softmax(Q, K, V):
+    """Hidden words set to 0 after softmax: columns do not sum to 1."""
+    n, m = K.shape[1], Q.shape[1]
+    W = (K.T @ Q / math.sqrt(Q.shape[0])).softmax(0).triu(m - n)
+    return V @ W, W
+
+
+@wrong("2.4")
+def slide_weights_transposed(Q, K, V):
+    """Weights with one row per query."""
+    o, W = slide_tril(Q, K, V)
+    return o, W.T
+
+
+@wrong("2.4", "in another order")
+def slide_swapped(Q, K, V):
+    """Weights and output swapped."""
+    o, W = slide_tril(Q, K, V)
+    return W, o
+
+
+@wrong("2.4", "`Q` in place")
+def slide_inplace_Q(Q, K, V):
+    """Values right, but the caller's Q is divided in place."""
+    n, m = K.shape[1], Q.shape[1]
+    Q /= math.sqrt(Q.shape[0])
+    W = (K.T @ Q + _ninf(n, m).tril(m - n - 1)).softmax(0)
+    return V @ W, W
+
+
+@wrong("2.4")
+def slide_drops_cache(Q, K, V):
+    """Uses the last m keys only."""
+    m = Q.shape[1]
+    K, V = K[:, -m:], V[:, -m:]
+    W = (K.T @ Q / math.sqrt(Q.shape[0]) + _ninf(m, m).tril(-1)).softmax(0)
+    return V @ W, W
+
+
+@wrong("2.4")
+def slide_squeeze(Q, K, V):
+    """Squeeze: loses the axis when m = 1."""
+    o, W = slide_tril(Q, K, V)
+    return o.squeeze(), W.squeeze()
+
+
+# ----------------------------------------------------------------------------------------------- 3.1 a row of clocks
+
+
+@right("3.1")
+def clocks_slices(positions, d):
+    f = 10000 ** (torch.arange(0, d, 2) / d)
+    angle = positions[..., None] / f
+    out = torch.empty(*positions.shape, d)
+    out[..., 0::2] = torch.sin(angle)
+    out[..., 1::2] = torch.cos(angle)
+    return out
+
+
+@right("3.1")
+def clocks_loops(positions, d):
+    out = []
+    for row in positions.tolist():
+        r = []
+        for pos in row:
+            v = []
+            for i in range(d // 2):
+                a = pos / 10000 ** (2 * i / d)
+                v += [math.sin(a), math.cos(a)]
+            r.append(v)
+        out.append(r)
+    return torch.tensor(out)
+
+
+@right("3.1")
+def clocks_numpy(positions, d):
+    p = np.asarray(positions, dtype=np.float64)
+    i = np.arange(d // 2)
+    a = p[:, :, None] / np.power(10000.0, 2 * i / d)
+    out = np.zeros((*p.shape, d))
+    out[:, :, ::2], out[:, :, 1::2] = np.sin(a), np.cos(a)
+    return out
+
+
+@right("3.1")
+def clocks_exp_log(positions, d):  # the form of the PyTorch tutorial
+    div = torch.exp(torch.arange(0, d, 2).float() * (-math.log(10000.0) / d))
+    pe = torch.zeros(positions.size(0), positions.size(1), d)
+    pe[:, :, 0::2] = torch.sin(positions.unsqueeze(-1).float() * div)
+    pe[:, :, 1::2] = torch.cos(positions.unsqueeze(-1).float() * div)
+    return pe
+
+
+@right("3.1")
+def clocks_polar(positions, d):
+    w = torch.logspace(0, -4 * (d - 2) / d, d // 2, base=10.0, dtype=torch.float64)
+    z = torch.polar(torch.ones_like(w).expand(*positions.shape, -1).contiguous(), positions[..., None] * w)
+    return torch.view_as_real(z).flip(-1).flatten(-2).float()
+
+
+@right("3.1")
+def clocks_cos_as_shifted_sin(positions, d):
+    c = torch.arange(d)
+    w = 10000.0 ** (-(c // 2 * 2).double() / d)
+    return torch.sin(positions[:, :, None].double() * w + (c % 2) * math.pi / 2).to(torch.float32)
+
+
+@right("3.1")
+def clocks_unique_table(positions, d):
+    places, where = torch.unique(positions, return_inverse=True)
+    table = torch.zeros(len(places), d)
+    for r, p in enumerate(places.tolist()):
+        for i in range(0, d, 2):
+            table[r, i] = math.sin(p / 10000 ** (i / d))
+            table[r, i + 1] = math.cos(p / 10000 ** (i / d))
+    return F.embedding(where, table)
+
+
+@right("3.1")
+def clocks_interleave_index(positions, d):
+    a = positions[..., None].double() / 10000 ** (2 * torch.arange(d // 2).double() / d)
+    both = torch.cat([a.sin(), a.cos()], -1)
+    order = torch.tensor(list(itertools.chain.from_iterable((i, i + d // 2) for i in range(d // 2))))
+    return both[..., order].float()
+
+
+@right("3.1")
+def clocks_tuple_of_rows(positions, d):
+    return tuple(clocks_slices(positions, d))
+
+
+def _angles(positions, d):
+    return positions[..., None].double() / 10000 ** (torch.arange(0, d, 2).double() / d)
+
+
+def _inter(a):
+    return torch.stack([a.sin(), a.cos()], -1).flatten(-2).float()
+
+
+@wrong("3.1")
+def clocks_start_plus_arange(positions, d):
+    """First place plus 0, 1, 2, ...: wrong when the places do not go up by one."""
+    p = positions[:, :1] + torch.arange(positions.shape[1])
+    return _inter(_angles(p, d))
+
+
+@wrong("3.1")
+def clocks_base_1000(positions, d):
+    """1000 for 10000."""
+    return _inter(positions[..., None] / 1000 ** (torch.arange(0, d, 2) / d))
+
+
+@wrong("3.1")
+def clocks_integer_angle(positions, d):
+    """// in the angle."""
+    return _inter((positions[..., None] // 10000 ** (torch.arange(0, d, 2) / d)).float())
+
+
+@wrong("3.1")
+def clocks_table_of_length(positions, d):
+    """Table of `length` rows only, places behind it clamped."""
+    table = _inter(_angles(torch.arange(positions.shape[1])[None], d))[0]
+    return table[positions.clamp(max=positions.shape[1] - 1)]
+
+
+@wrong("3.1")
+def clocks_zero_is_padding(positions, d):
+    """Takes place 0 for padding and sets it to 0."""
+    return _inter(_angles(positions, d)) * (positions != 0)[..., None]
+
+
+@wrong("3.1", "`positions` in place")
+def clocks_inplace(positions, d):
+    """Subtracts the smallest place, in place."""
+    positions -= positions.min()
+    return _inter(_angles(positions, d))
+
+
+@wrong("3.1")
+def clocks_d_minus_2(positions, d):
+    """Exponent runs to 1: 2i/(d-2) (right for d = 2)."""
+    return _inter(positions[..., None] / 10000 ** (torch.arange(0, d, 2) / max(d - 2, 1)))
+
+
+@wrong("3.1")
+def clocks_squeeze(positions, d):
+    """Squeeze: loses the axis of one text or one word."""
+    return _inter(_angles(positions, d)).squeeze()
+
+
+@wrong("3.1")
+def clocks_stack_front(positions, d):
+    """Stack in front, then reshape: numbers mixed among the texts."""
+    a = _angles(positions, d)
+    return torch.stack([a.sin(), a.cos()]).reshape(*positions.shape, d).float()
+
+
+# ----------------------------------------------------------------------------------------------- 4.3 label smoothing
+
+
+@right("4.3")
+def smooth_q_tensor(logits, labels, epsilon):
+    V = logits.shape[-1]
+    keep = labels != -100
+    lp = logits[keep].log_softmax(-1)
+    y = labels[keep]
+    q = torch.full_like(lp, epsilon / V)
+    q[torch.arange(len(y)), y] += 1 - epsilon
+    return -(q * lp).sum(-1).mean()
+
+
+@right("4.3")
+def smooth_pure_python(logits, labels, epsilon):
+    total, count = 0.0, 0
+    for text, labs in zip(logits.tolist(), labels.tolist(), strict=False):
+        for z, y in zip(text, labs, strict=False):
+            if y == -100:
+                continue
+            top = max(z)
+            lse = top + math.log(sum(math.exp(x - top) for x in z))
+            lp = [x - lse for x in z]
+            V = len(z)
+            for v in range(V):
+                q = epsilon / V + (1 - epsilon if v == y else 0)
+                total -= q * lp[v]
+            count += 1
+    return torch.tensor(total / count)
+
+
+@right("4.3")
+def smooth_python_float(logits, labels, epsilon):
+    return smooth_pure_python(logits, labels, epsilon).item()
+
+
+@right("4.3")
+def smooth_transposed_ce(logits, labels, epsilon):
+    hard = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none", ignore_index=-100)
+    soft = -torch.log_softmax(logits, 2).mean(2)
+    m = (labels != -100).to(logits.dtype)
+    return (((1 - epsilon) * hard + epsilon * soft) * m).sum() / m.sum()
+
+
+@right("4.3")
+def smooth_soft_targets(logits, labels, epsilon):
+    keep = labels.ne(-100)
+    V = logits.size(-1)
+    q = F.one_hot(labels[keep], V).to(logits.dtype) * (1 - epsilon) + epsilon / V
+    return F.cross_entropy(logits[keep], q)
+
+
+@right("4.3")
+def smooth_kl_plus_entropy(logits, labels, epsilon):
+    keep = labels != -100
+    V = logits.shape[-1]
+    lp = F.log_softmax(logits[keep], -1)
+    q = torch.zeros_like(lp).scatter_(1, labels[keep].unsqueeze(1), 1.0 - epsilon) + epsilon / V
+    kl = F.kl_div(lp, q, reduction="batchmean")
+    entropy = -torch.special.xlogy(q, q).sum() / len(q)
+    return kl + entropy
+
+
+@right("4.3")
+def smooth_numpy(logits, labels, epsilon):
+    z = np.asarray(logits.detach(), dtype=np.float64).reshape(-1, logits.shape[-1])
+    y = np.asarray(labels).reshape(-1)
+    z, y = z[y != -100], y[y != -100]
+    z = z - z.max(1, keepdims=True)
+    lp = z - np.log(np.exp(z).sum(1, keepdims=True))
+    q = np.eye(z.shape[1])[y] * (1 - epsilon) + epsilon / z.shape[1]
+    return -(q * lp).sum(1).mean()
+
+
+@right("4.3")
+def smooth_nll(logits, labels, epsilon):
+    lp = F.log_softmax(logits.reshape(-1, logits.shape[-1]), dim=-1)
+    y = labels.reshape(-1)
+    nll = F.nll_loss(lp, y, ignore_index=-100, reduction="sum")
+    smooth = -lp[y != -100].mean(dim=1).sum()
+    return ((1 - epsilon) * nll + epsilon * smooth) / (y != -100).sum()
+
+
+@wrong("4.3")
+def smooth_mean_of_means(logits, labels, epsilon):
+    """Mean of the means of the texts (nan for a text without labels)."""
+    return torch.stack([smooth_q_tensor(z[None], y[None], epsilon) for z, y in zip(logits, labels, strict=False)]).mean()
+
+
+@wrong("4.3")
+def smooth_kl(logits, labels, epsilon):
+    """KL divergence: entropy of q subtracted (right for epsilon = 0)."""
+    keep = labels != -100
+    V = logits.shape[-1]
+    q = F.one_hot(labels[keep], V) * (1 - epsilon) + epsilon / V
+    return F.kl_div(logits[keep].log_softmax(-1), q, reduction="batchmean")
+
+
+@wrong("4.3", "`logits` in place")
+def smooth_inplace_logits(logits, labels, epsilon):
+    """Result right, but the caller's logits are changed."""
+    with torch.no_grad():
+        logits -= logits.max(dim=-1, keepdim=True).values
+    return smooth_q_tensor(logits, labels, epsilon)
+
+
+@wrong("4.3")
+def smooth_label_zero_lost(logits, labels, epsilon):
+    """Labels > 0 as mask: label 0 is lost."""
+    return smooth_q_tensor(logits, torch.where(labels > 0, labels, -100), epsilon)
+
+
+@wrong("4.3")
+def smooth_shifted(logits, labels, epsilon):
+    """Labels shifted once more."""
+    return smooth_q_tensor(logits[:, :-1], labels[:, 1:], epsilon)
+
+
+@wrong("4.3")
+def smooth_log2(logits, labels, epsilon):
+    """Logarithm to base 2."""
+    return smooth_q_tensor(logits, labels, epsilon) / math.log(2)
+
+
+@wrong("4.3", "share Vε")
+def smooth_uniform_sum(logits, labels, epsilon):
+    """Epsilon times the sum over the vocabulary."""
+    keep = labels != -100
+    lp = logits[keep].log_softmax(-1)
+    return -((1 - epsilon) * lp.gather(1, labels[keep][:, None])[:, 0] + epsilon * lp.sum(1)).mean()
+
+
+@wrong("4.3")
+def smooth_V_is_length(logits, labels, epsilon):
+    """V read off the wrong axis."""
+    V = logits.shape[1]
+    keep = labels != -100
+    lp = logits[keep].log_softmax(-1)
+    return -((1 - epsilon) * lp.gather(1, labels[keep][:, None])[:, 0] + epsilon / V * lp.sum(1)).mean()
+
+
+# ------------------------------------------------------------------------------------- 7.10 three ways to keep score
+
+
+@right("7.10")
+def scores_where(after, alone, lengths):
+    m = torch.arange(after.shape[1]) < lengths[:, None]
+    a = torch.where(m, after, 0.0).sum(1)
+    b = torch.where(m, alone, 0.0).sum(1)
+    return a, a / lengths, a - b
+
+
+@right("7.10")
+def scores_lists(after, alone, lengths):
+    s = [sum(x[:n]) for x, n in zip(after.tolist(), lengths.tolist(), strict=False)]
+    b = [sum(x[:n]) for x, n in zip(alone.tolist(), lengths.tolist(), strict=False)]
+    return s, [x / int(n) for x, n in zip(s, lengths, strict=False)], [x - y for x, y in zip(s, b, strict=False)]
+
+
+@right("7.10")
+def scores_cumsum(after, alone, lengths):
+    last = (lengths - 1).unsqueeze(1)
+    a = after.cumsum(1).gather(1, last).squeeze(1)
+    b = alone.cumsum(1).gather(1, last).squeeze(1)
+    return a, a / lengths, a - b
+
+
+@right("7.10")
+def scores_pad_sequence(after, alone, lengths):
+    ns = lengths.tolist()
+
+    def cut(x):
+        return torch.nn.utils.rnn.pad_sequence([r[:n] for r, n in zip(x, ns, strict=False)], batch_first=True)
+
+    a, b = cut(after), cut(alone)
+    return a.sum(1), a.sum(1) / lengths, a.sum(1) - b.sum(1)
+
+
+@right("7.10")
+def scores_einsum_nan_to_num(after, alone, lengths):
+    m = torch.arange(after.shape[1])[None, :] < lengths[:, None]
+
+    def clean(x):
+        return torch.nan_to_num(x.masked_fill(~m, 0.0))
+
+    a = torch.einsum("rt,rt->r", clean(after), m.to(after.dtype))
+    b = torch.einsum("rt,rt->r", clean(alone), m.to(alone.dtype))
+    return a, a.div(lengths), a.sub(b)
+
+
+@right("7.10")
+def scores_index_add(after, alone, lengths):
+    rows = torch.repeat_interleave(torch.arange(len(lengths)), lengths)
+    cols = torch.cat([torch.arange(int(n)) for n in lengths])
+    a = torch.zeros(len(lengths), dtype=after.dtype).index_add(0, rows, after[rows, cols])
+    b = torch.zeros(len(lengths), dtype=alone.dtype).index_add(0, rows, alone[rows, cols])
+    return a, a / lengths, a - b
+
+
+@right("7.10")
+def scores_split(after, alone, lengths):
+    m = torch.arange(after.shape[1]) < lengths[:, None]
+    a = [x.sum() for x in after[m].split(lengths.tolist())]
+    b = [x.sum() for x in alone[m].split(lengths.tolist())]
+    a, b = torch.stack(a), torch.stack(b)
+    return [a, a / lengths, a - b]
+
+
+@right("7.10")
+def scores_log_of_product(after, alone, lengths):
+    # back to probabilities and multiply, in float64 so that it does not underflow
+    a, b = [], []
+    for r, n in enumerate(lengths):
+        a.append(after[r, :n].double().exp().prod().log())
+        b.append(alone[r, :n].double().exp().prod().log())
+    a, b = torch.stack(a).float(), torch.stack(b).float()
+    return a, a / lengths, a - b
+
+
+def _m710(x, lengths, shift=0):
+    return torch.arange(x.shape[1]) < lengths[:, None] + shift
+
+
+def _s710(x, lengths, shift=0):
+    return torch.where(_m710(x, lengths, shift), x, 0.0).sum(1)
+
+
+@wrong("7.10", "takes its length out already")
+def scores_raise_per_token(after, alone, lengths):
+    """Raise per token."""
+    a = _s710(after, lengths)
+    return a, a / lengths, (a - _s710(alone, lengths)) / lengths
+
+
+@wrong("7.10", "ratio of probabilities")
+def scores_ratio(after, alone, lengths):
+    """Ratio of the log-probabilities."""
+    a = _s710(after, lengths)
+    return a, a / lengths, a / _s710(alone, lengths)
+
+
+@wrong("7.10")
+def scores_alone_unmasked(after, alone, lengths):
+    """Mask forgotten for alone."""
+    a = _s710(after, lengths)
+    return a, a / lengths, a - alone.sum(1)
+
+
+@wrong("7.10")
+def scores_n_minus_1(after, alone, lengths):
+    """Divided by lengths - 1."""
+    a = _s710(after, lengths)
+    return a, a / (lengths - 1).clamp(min=1), a - _s710(alone, lengths)
+
+
+@wrong("7.10")
+def scores_left_padded(after, alone, lengths):
+    """Padding supposed to be on the left."""
+    m = torch.arange(after.shape[1]) >= after.shape[1] - lengths[:, None]
+    a, b = torch.where(m, after, 0.0).sum(1), torch.where(m, alone, 0.0).sum(1)
+    return a, a / lengths, a - b
+
+
+@wrong("7.10", "in another order")
+def scores_order2(after, alone, lengths):
+    """First and second swapped."""
+    a = _s710(after, lengths)
+    return a / lengths, a, a - _s710(alone, lengths)
+
+
+@wrong("7.10")
+def scores_broadcast_square(after, alone, lengths):
+    """(endings, 1) / (endings,): a square."""
+    a, _, r = scores_where(after, alone, lengths)
+    return a, a[:, None] / lengths, r
+
+
+@wrong("7.10")
+def scores_inplace(after, alone, lengths):
+    """Results right, but the caller's tensors are set to 0 in place."""
+    m = _m710(after, lengths)
+    after[~m] = 0
+    alone[~m] = 0
+    a, b = after.sum(1), alone.sum(1)
+    return a, a / lengths, a - b
+
+
+@wrong("7.10")
+def scores_sorted(after, alone, lengths):
+    """Sorted by length."""
+    order = lengths.argsort(descending=True)
+    return scores_where(after[order], alone[order], lengths[order])
+
+
+@wrong("7.10")
+def scores_perplexity(after, alone, lengths):
+    """Perplexity for the second."""
+    a = _s710(after, lengths)
+    return a, (-a / lengths).exp(), a - _s710(alone, lengths)
+
+
+# ------------------------------------------------------------------------------------------- 7.11 GPT-1 reads a task
+
+
+@right("7.11")
+def task_plain(text, answers, start, delimiter, extract, padding):
+    rows = [[start, *text, delimiter, *a, extract] for a in answers] if answers else [[start, *text, extract]]
+    longest = max(len(r) for r in rows)
+    columns = torch.tensor([len(r) - 1 for r in rows])
+    return torch.tensor([r + [padding] * (longest - len(r)) for r in rows]), columns
+
+
+@right("7.11")
+def task_star(text, answers, start, delimiter, extract, padding):
+    rows = [(start, *text, delimiter, *a, extract) for a in answers] or [(start, *text, extract)]
+    t = torch.tensor(list(zip(*itertools.zip_longest(*rows, fillvalue=padding), strict=False)))
+    return t, torch.tensor([len(r) for r in rows]) - 1
+
+
+@right("7.11")
+def task_pad_sequence(text, answers, start, delimiter, extract, padding):
+    tails = [[delimiter, *list(a)] for a in answers] if len(answers) > 0 else [[]]
+    rows = [torch.tensor([start, *list(text), *t, extract]) for t in tails]
+    return (
+        torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=padding),
+        torch.tensor([len(r) - 1 for r in rows]),
+    )
+
+
+@right("7.11")
+def task_full(text, answers, start, delimiter, extract, padding):
+    n = len(text)
+    if not answers:
+        return torch.tensor([[start, *text, extract]]), torch.tensor([n + 1])
+    longest = max(map(len, answers))
+    out = torch.full((len(answers), n + longest + 3), padding, dtype=torch.long)
+    out[:, 0] = start
+    out[:, 1 : n + 1] = torch.tensor(text, dtype=torch.long)
+    out[:, n + 1] = delimiter
+    col = torch.empty(len(answers), dtype=torch.long)
+    for r, a in enumerate(answers):
+        out[r, n + 2 : n + 2 + len(a)] = torch.tensor(a, dtype=torch.long)
+        col[r] = n + 2 + len(a)
+        out[r, col[r]] = extract
+    return out, col
+
+
+@right("7.11")
+def task_numpy(text, answers, start, delimiter, extract, padding):
+    rows = [np.concatenate([[start], text, [delimiter], a, [extract]]) for a in answers]
+    if not rows:
+        rows = [np.concatenate([[start], text, [extract]])]
+    size = np.array([len(r) for r in rows])
+    out = np.full((len(rows), size.max()), padding)
+    for i, r in enumerate(rows):
+        out[i, : len(r)] = r
+    return out, size - 1
+
+
+@right("7.11")
+def task_F_pad(text, answers, start, delimiter, extract, padding):
+    def one(middle):
+        return torch.tensor([start, *text, *middle, extract], dtype=torch.int64)
+
+    rows = [one([delimiter, *a]) for a in answers] if answers else [one([])]
+    width = max(r.numel() for r in rows)
+    tokens = torch.stack([F.pad(r, (0, width - r.numel()), value=padding) for r in rows])
+    return tokens, torch.tensor([r.numel() for r in rows]).sub(1)
+
+
+@right("7.11")
+def task_masked_scatter(text, answers, start, delimiter, extract, padding):
+    rows = [[start, *text, delimiter, *a, extract] for a in answers] if answers else [[start, *text, extract]]
+    n = torch.tensor([len(r) for r in rows])
+    mask = torch.arange(int(n.max())) < n[:, None]
+    tokens = torch.full(mask.shape, padding)
+    tokens[mask] = torch.tensor(list(itertools.chain.from_iterable(rows)))
+    return tokens, mask.sum(1) - 1
+
+
+@right("7.11")
+def task_reduce(text, answers, start, delimiter, extract, padding):
+    rows = [functools.reduce(lambda x, y: x + y, ([start], text, [delimiter], a, [extract])) for a in answers]
+    rows = rows if rows else [functools.reduce(lambda x, y: x + y, ([start], text, [extract]))]
+    w = functools.reduce(max, map(len, rows))
+    return (
+        torch.tensor([[r[c] if c < len(r) else padding for c in range(w)] for r in rows]),
+        torch.tensor([len(r) - 1 for r in rows]),
+    )
+
+
+@right("7.11")
+def task_list_pair_int32(text, answers, start, delimiter, extract, padding):
+    t, c = task_plain(text, answers, start, delimiter, extract, padding)
+    return [t.int(), c.int()]
+
+
+def _fill(rows, padding):
+    w = max(map(len, rows))
+    return torch.tensor([r + [padding] * (w - len(r)) for r in rows])
+
+
+def _cols(rows):
+    return torch.tensor([len(r) - 1 for r in rows])
+
+
+@wrong("7.11", "delimiter")
+def task_empty_with_delimiter(text, answers, start, delimiter, extract, padding):
+    """No answers: delimiter written nevertheless."""
+    rows = [[start, *text, delimiter, *a, extract] for a in (answers or [[]])]
+    return _fill(rows, padding), _cols(rows)
+
+
+def _rows711(text, answers, start, delimiter, extract):
+    return [[start, *text, delimiter, *a, extract] for a in answers] or [[start, *text, extract]]
+
+
+@wrong("7.11", "Your rows are right")
+def task_last_column(text, answers, start, delimiter, extract, padding):
+    """Last column for all rows: padding counted."""
+    rows = _rows711(text, answers, start, delimiter, extract)
+    t = _fill(rows, padding)
+    return t, torch.full((len(rows),), t.shape[1] - 1)
+
+
+@wrong("7.11", "pad on the left")
+def task_left_padding(text, answers, start, delimiter, extract, padding):
+    """Padding in front, last column for all."""
+    rows = _rows711(text, answers, start, delimiter, extract)
+    w = max(map(len, rows))
+    return torch.tensor([[padding] * (w - len(r)) + r for r in rows]), torch.full((len(rows),), w - 1)
+
+
+@wrong("7.11", "`answers` in place")
+def task_inplace_answers(text, answers, start, delimiter, extract, padding):
+    """Result right, but extract is appended to the caller's answers."""
+    for a in answers:
+        a.append(extract)
+    rows = [[start, *text, delimiter, *a] for a in answers] or [[start, *text, extract]]
+    return _fill(rows, padding), _cols(rows)
+
+
+@wrong("7.11")
+def task_delimiter_extract_swapped(text, answers, start, delimiter, extract, padding):
+    """Delimiter and extract swapped."""
+    rows = _rows711(text, answers, start, extract, delimiter)
+    return _fill(rows, padding), _cols(rows)
+
+
+@wrong("7.11")
+def task_cut_to_shortest(text, answers, start, delimiter, extract, padding):
+    """Zip cuts to the shortest."""
+    rows = _rows711(text, answers, start, delimiter, extract)
+    return torch.tensor(list(zip(*zip(*rows, strict=False), strict=False))), _cols(rows)
+
+
+@wrong("7.11")
+def task_both_orders(text, answers, start, delimiter, extract, padding):
+    """Both orders (as for similarity)."""
+    rows = [[start, *x, delimiter, *y, extract] for a in answers for x, y in ((text, a), (a, text))] or [
+        [start, *text, extract]
+    ]
+    return _fill(rows, padding), _cols(rows)
+
+
+@wrong("7.11")
+def task_duplicates_removed(text, answers, start, delimiter, extract, padding):
+    """The same answer twice gives one row only."""
+    rows = _rows711(text, [list(a) for a in dict.fromkeys(map(tuple, answers))], start, delimiter, extract)
+    return _fill(rows, padding), _cols(rows)
+
+
+@wrong("7.11")
+def task_padding_zero(text, answers, start, delimiter, extract, padding):
+    """Filled up with 0, not padding."""
+    rows = _rows711(text, answers, start, delimiter, extract)
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(r) for r in rows], batch_first=True), _cols(rows)
+
+
+@wrong("7.11")
+def task_column_of_delimiter(text, answers, start, delimiter, extract, padding):
+    """Column of the delimiter."""
+    rows = _rows711(text, answers, start, delimiter, extract)
+    return _fill(rows, padding), torch.full((len(rows),), len(text) + 1)

@@ -140,6 +140,16 @@ def test_a_large_negative_number_in_place_of_infinity_is_no_zero_over_nan():
     assert "large negative number" in message
 
 
+def test_an_answer_of_nan_alone_looks_like_no_mistake_in_particular():
+    def nothing_but_nan(Q, K, V):
+        weights = (K.T @ Q).fill_(math.nan)
+        return V @ weights, weights
+
+    message = exercises["2.4"].grade(nothing_but_nan).message
+    assert message.startswith("what the first word sees: ")
+    assert "diagonal" not in message
+
+
 # ------------------------------------------------------------------------------------- over all exercises of the course
 
 

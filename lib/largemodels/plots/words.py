@@ -138,8 +138,9 @@ def pattern(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> 
             "{times} of {all} rows largest in column {column}", times=times, all=len(best), column=columns[column]
         )
     with_a_choice = np.flatnonzero((filled != 0).sum(-1) > 1)  # the first row under a causal mask has none
-    named_ones = (i for i in with_a_choice if rows[i] and columns[best[i]])
-    strongest = sorted(named_ones, key=lambda i: -filled[i, best[i]])[:3]
+    named_ones = [i for i in with_a_choice if rows[i] and columns[best[i]]]
+    elsewhere = [i for i in named_ones if best[i] != column]  # many rows rest in one column, such as <bos>
+    strongest = sorted(elsewhere or named_ones, key=lambda i: -filled[i, best[i]])[:3]
     cells = [
         say("{number} from {row} to {column}", number=number(filled[i, best[i]]), row=rows[i], column=columns[best[i]])
         for i in strongest
