@@ -1318,7 +1318,9 @@ def smooth_nll(logits, labels, epsilon):
 @wrong("4.3")
 def smooth_mean_of_means(logits, labels, epsilon):
     """Mean of the means of the texts (nan for a text without labels)."""
-    return torch.stack([smooth_q_tensor(z[None], y[None], epsilon) for z, y in zip(logits, labels, strict=False)]).mean()
+    return torch.stack(
+        [smooth_q_tensor(z[None], y[None], epsilon) for z, y in zip(logits, labels, strict=False)]
+    ).mean()
 
 
 @wrong("4.3")

@@ -1656,9 +1656,14 @@ def _padded_before_extract(row, n, p):
     return row[:-1] + [p] * n + row[-1:]
 
 
+def _answers_in_one_row(text, answers, start, delimiter, *rest):
+    joined = [token for answer in answers for token in (delimiter, *answer)][1:]
+    return _task_with()(text, [joined] if answers else [], start, delimiter, *rest)
+
+
 def _stacked_task(text, answers, start, delimiter, extract, padding):
-    rows = [[start] + text + [delimiter] + answer + [extract] for answer in answers]
-    rows = [torch.tensor(row) for row in rows or [[start] + text + [extract]]]
+    rows = [[start, *text, delimiter, *answer, extract] for answer in answers]
+    rows = [torch.tensor(row) for row in rows or [[start, *text, extract]]]
     lengths = torch.tensor([len(row) for row in rows])
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=padding), lengths - 1
 
@@ -1749,10 +1754,7 @@ TASK_TEXTS = Exercise(
             "Your two results are in the other order: first the tokens, then the places.",
         ),
         Misconception(
-            lambda text, answers, start, delimiter, extract, padding: _task_with()(
-                text, answers and [[t for n, one in enumerate(answers) for t in [delimiter] * (n > 0) + one]],
-                start, delimiter, extract, padding,
-            ),  # fmt: skip
+            _answers_in_one_row,
             "All your answers stand in one row. Each one has a row of its own, so that each gets a score of its own.",
         ),
     ),
