@@ -46,21 +46,6 @@ def test_the_front_pages_and_the_readme_say_so(page):
     assert "two to three hours" not in text
 
 
-FIRST_SCREENS = {
-    "README.md": (r"(\d+) hours for somebody", r"\| (\d+) in eight notebooks", r"more than \[(\d+) mistakes\]"),
-    "README.zh.md": (r"每题都做，(\d+) 小时", r"八个笔记本，(\d+) 道", r"认得出 \[(\d+) 多种错误\]"),
-}
-
-
-@pytest.mark.parametrize("page", FIRST_SCREENS)
-def test_the_numbers_on_the_first_screen_are_those_of_the_declarations(page):
-    text = (COURSE / page).read_text(encoding="utf-8")
-    said = [int(re.search(pattern, text)[1]) for pattern in FIRST_SCREENS[page]]
-    minutes = sum(map(sum, hours(COURSE, exercises.values()).values()))
-    mistakes = sum(len(exercise.misconceptions) for exercise in exercises.values())
-    assert said == [round(minutes / 60), len(exercises), mistakes // 100 * 100]
-
-
 def test_a_chapter_that_does_not_say_how_long_it_takes_is_named(tmp_path):
     (tmp_path / "chapters/text").mkdir(parents=True)
     (tmp_path / "chapters/text/01-short.md").write_text("**Time** an hour or so", encoding="utf-8")

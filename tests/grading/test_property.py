@@ -155,7 +155,7 @@ def test_a_grade_is_what_the_checks_show(grader, case):
 
 
 def test_every_exercise_is_among_them():
-    """The property is about all 74: each has an answer and a check in the notebooks that it starts from."""
+    """The property is about all of them: each has an answer and a check in the notebooks that it starts from."""
     ids = {grade_id(cell) for made in SOLVED.values() for cell in made["cells"]}
     for id in exercises:
         assert {f"answer-{id.replace('.', '-')}", f"check-{id.replace('.', '-')}"} <= ids
