@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import cache
 
 import pytest
 from one_word import english_in
@@ -17,51 +18,60 @@ from largemodels.corpora.translation import (
     translation_pairs,
 )
 
-TRAIN = translation_pairs(20_000, seed=0)
-TEST = translation_pairs(2_000, seed=0, split="test")
+
+@cache  # made when a test asks, not by every process that collects the tests
+def training():
+    return translation_pairs(20_000, seed=0)
+
+
+@cache
+def held_out():
+    return translation_pairs(2_000, seed=0, split="test")
 
 
 def with_construction(*names):
-    return [pair for pair in TRAIN + TEST if set(names) <= pair.constructions]
+    return [pair for pair in training() + held_out() if set(names) <= pair.constructions]
 
 
 def test_tens_of_thousands_are_distinct_and_the_same_each_time():
-    assert len({pair.english for pair in TRAIN}) == len(TRAIN)
-    assert translation_pairs(500, seed=0) == TRAIN[:500]
-    assert translation_pairs(50, seed=1) != TRAIN[:50]
+    assert len({pair.english for pair in training()}) == len(training())
+    assert translation_pairs(500, seed=0) == training()[:500]
+    assert translation_pairs(50, seed=1) != training()[:50]
 
 
 def test_the_lecture_is_in_it():
-    assert str(TRAIN[0]) == "Dogs like balls .  →  狗 喜欢 球 。"
+    assert str(training()[0]) == "Dogs like balls .  →  狗 喜欢 球 。"
 
 
 def test_a_few_hundred_words_and_no_unknown_word_in_the_test_set():
     for language, low, high in (("english", 300, 600), ("chinese", 200, 400)):
-        known, asked = ({w for p in pairs for w in getattr(p, language).lower().split()} for pairs in (TRAIN, TEST))
+        known, asked = (
+            {w for p in pairs for w in getattr(p, language).lower().split()} for pairs in (training(), held_out())
+        )
         assert low < len(known) < high
         assert asked <= known
 
 
 def test_one_sentence_has_one_translation():
     translations = {}
-    for pair in TRAIN + TEST:
+    for pair in training() + held_out():
         assert translations.setdefault(pair.english.lower(), pair.chinese) == pair.chinese
 
 
 def test_held_out_constructions_never_meet_in_training():
-    assert not {pair.english for pair in TRAIN} & {pair.english for pair in TEST}
+    assert not {pair.english for pair in training()} & {pair.english for pair in held_out()}
     for combination in HELD_OUT_CONSTRUCTIONS:
-        assert not any(combination <= pair.constructions for pair in TRAIN)
-        assert any(combination <= pair.constructions for pair in TEST)
+        assert not any(combination <= pair.constructions for pair in training())
+        assert any(combination <= pair.constructions for pair in held_out())
 
 
 def test_some_verbs_and_objects_meet_only_in_the_test_set():
     """Read off the sentences themselves: 'buy … table' and so on, in plain past statements."""
     pattern = re.compile(r"^\w+ (\w+) (?:the|a|an) (\w+) \.$")
-    met = [{m.groups() for pair in pairs if (m := pattern.match(pair.english))} for pairs in (TRAIN, TEST)]
+    met = [{m.groups() for pair in pairs if (m := pattern.match(pair.english))} for pairs in (training(), held_out())]
     assert len(met[1] - met[0]) > 5
-    assert not any(pair.held_out for pair in TRAIN)
-    assert all(pair.held_out for pair in TEST)
+    assert not any(pair.held_out for pair in training())
+    assert all(pair.held_out for pair in held_out())
 
 
 @pytest.mark.parametrize("construction", CONSTRUCTIONS)
@@ -96,7 +106,7 @@ def test_time_and_place_stand_before_the_verb_in_chinese_and_after_it_in_english
 
 
 def test_questions_and_negation_keep_their_particles():
-    for pair in TRAIN + TEST:
+    for pair in training() + held_out():
         assert pair.english.endswith("?") == pair.chinese.endswith("？")
         assert ("yes-no question" in pair.constructions) == pair.chinese.endswith("吗 ？")
         denied = re.search(r"\b(not)\b", pair.english) is not None
@@ -108,7 +118,7 @@ def test_questions_and_negation_keep_their_particles():
 def test_states_have_no_past_and_drinks_no_measure():
     states = {verb.chinese for verb in STATES}
     drinks = {noun.chinese for noun in NOUNS if noun.kind in MASS}
-    for pair in TRAIN + TEST:
+    for pair in training() + held_out():
         words = pair.chinese.split()
         for word, following in itertools.pairwise(words):
             assert not (word in states and following == "了")
@@ -140,7 +150,7 @@ def test_malformed_lines_are_all_named_by_number(tmp_path):
 
 def test_a_sentence_as_people_type_it_becomes_words():
     assert as_words("The teacher’s dog, my cat's  box?") == "the teacher 's dog , my cat 's box ?"
-    for pair in TRAIN[:500]:  # what the corpus has is in that form already, but for its first letter
+    for pair in training()[:500]:  # what the corpus has is in that form already, but for its first letter
         assert as_words(pair.english) == pair.english.lower()
         typed = pair.english.replace(" 's", "'s").replace(" .", ".").replace(" ?", "?")
         assert as_words(typed) == pair.english.lower()
@@ -149,7 +159,7 @@ def test_a_sentence_as_people_type_it_becomes_words():
 def test_any_part_of_a_held_out_combination_is_known_from_training():
     for combination in HELD_OUT_CONSTRUCTIONS:
         for fewer in itertools.combinations(combination, len(combination) - 1):
-            assert sum(set(fewer) <= pair.constructions for pair in TRAIN) > 50
+            assert sum(set(fewer) <= pair.constructions for pair in training()) > 50
 
 
 def test_bad_requests_are_named():
