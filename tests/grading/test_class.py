@@ -29,7 +29,8 @@ from largemodels.classroom.report import marked_up
 sys.path.insert(0, str(Path(__file__).parent))
 from classes import COURSE, QUICK, RIGHT, UNSCALED, answer_cell, grade, hand_in, notebook, only, points, solved, table
 
-pytestmark = pytest.mark.usefixtures("shared_servers")
+# One after the other they take half a minute; those of terms, points by hand and mixed classes grade in `make quick`.
+pytestmark = [pytest.mark.usefixtures("shared_servers"), pytest.mark.slow]
 
 
 def is_available(choice: str) -> bool:
@@ -42,7 +43,6 @@ def is_available(choice: str) -> bool:
 CHAPTERS = sorted({path.stem for path in (COURSE / "solutions").glob("*.ipynb")})
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CHAPTERS)
 def test_solutions_get_all_points_and_unsolved_notebooks_none(name, tmp_path):
     hand_in(tmp_path / "in", "solved", solved(name))
@@ -215,7 +215,6 @@ def broken(tmp_path_factory):
     return {student.name: student for student in students}, out
 
 
-@pytest.mark.slow
 def test_honest_neighbours_of_broken_files_are_graded_as_ever(broken):
     students, _ = broken
     for name in ("aaa honest", "zzz honest"):
@@ -224,7 +223,6 @@ def test_honest_neighbours_of_broken_files_are_graded_as_ever(broken):
         assert "not scaled" in students[f"{name} unscaled"].verdicts["1.2"].message
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "expected"), [(name, expected) for name, _, expected in READABLE])
 def test_changed_notebooks_are_graded_by_their_answers(broken, name, expected):
     students, _ = broken
@@ -232,7 +230,6 @@ def test_changed_notebooks_are_graded_by_their_answers(broken, name, expected):
     assert students[name].points("1.2") == (unscaled if expected is None else expected)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [*UNREADABLE, "a directory", "a link"])
 def test_unreadable_files_are_named_and_never_a_silent_zero(broken, name):
     students, out = broken
@@ -281,7 +278,6 @@ def test_moodles_zip(tmp_path):
     assert len(collection.ignored) == 2
 
 
-@pytest.mark.slow
 def test_what_moodle_takes_back(tmp_path):
     entries = {
         "Ada Byron_101_assignsubmission_file/01-attention.ipynb": solved(e1_2=UNSCALED),
@@ -482,7 +478,6 @@ def published(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in [*out.glob("*.csv"), *(out / "feedback").iterdir()]}
 
 
-@pytest.mark.slow
 def test_grades_are_the_same_at_any_number_of_workers_and_found_again(tmp_path):
     folder, one = class_of(tmp_path / "in", 6), tmp_path / "out1"
     hand_in(folder, "ends", solved(e1_2="import os; os._exit(0)"))
@@ -511,7 +506,6 @@ def test_a_changed_exercise_is_graded_again_and_an_unchanged_one_is_not():
     assert len({fingerprint(vars(e)) for e in exercises.values()}) == len(exercises)
 
 
-@pytest.mark.slow
 def test_only_what_changed_is_run_again(tmp_path):
     def results() -> set[str]:
         return {path.name for path in (tmp_path / "out").rglob("*.json")}
@@ -537,7 +531,6 @@ def test_only_what_changed_is_run_again(tmp_path):
     assert bob.verdicts["1.5"].message == "Quite right."
 
 
-@pytest.mark.slow
 def test_an_answer_that_lacks_a_name_is_graded_by_its_own_notebook(tmp_path):
     """Two students give the same answer, which calls what only one of them has, out of sight of the reader of names."""
     code = RIGHT.replace("math.sqrt(query.shape[-1])", "root(query.shape[-1])", 1)
@@ -554,7 +547,6 @@ def test_an_answer_that_lacks_a_name_is_graded_by_its_own_notebook(tmp_path):
     assert grade(tmp_path / "in", tmp_path / "out") == verdicts
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_a_kill_at_any_moment_loses_nothing(tmp_path):
     folder, out = class_of(tmp_path / "in", 12), tmp_path / "out"
@@ -584,7 +576,6 @@ def test_a_kill_at_any_moment_loses_nothing(tmp_path):
 # -------------------------------------------------------------------------------------------------------------- output
 
 
-@pytest.mark.slow
 def test_a_grader_that_cannot_do_its_part_gives_no_zero(tmp_path):
     def too_slow(seconds: float) -> Exercise:
         slow = Misconception(lambda *_: time.sleep(seconds), "never")
@@ -642,7 +633,6 @@ def test_feedback_shows_what_an_answer_prints_of_visible_cases_only(tmp_path):
     assert page.count("tensor(") == len(visible)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("choice", [name for name in WALLS if is_available(name)])
 def test_the_report_says_which_walls_stood(tmp_path, choice):
     hand_in(tmp_path / "in", "ada", solved(e1_2=RIGHT))
