@@ -150,6 +150,7 @@ def without_padding(result, row, name):
     return source[: len(origin)], target, origin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 @settings(max_examples=60, deadline=None)
 @given(texts, st.floats(0, 1), st.integers(0, 1000))

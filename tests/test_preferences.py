@@ -93,6 +93,7 @@ class Table(nn.Module):
         return self.logits.expand(*tokens.shape, -1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beta", [0.5, 2.0])
 def test_the_optimum_is_the_reference_tilted_by_the_reward(beta):
     """If people prefer as Bradley and Terry say, then π ∝ π_ref · exp(reward / β) (Rafailov et al. 2023, equation 4)."""

@@ -217,6 +217,7 @@ def test_logits_and_gradients_are_those_of_transformers(seed, padded, dtype, tol
 
 
 # As in version 1.1 and in 1.0. Their cache has as many blocks as the encoder: a longer decoder cannot use it.
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 7])
 def test_generation_is_that_of_transformers(seed):
     model, theirs, pairs = random_pair(seed)

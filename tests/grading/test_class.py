@@ -29,7 +29,7 @@ from largemodels.classroom.report import marked_up
 sys.path.insert(0, str(Path(__file__).parent))
 from classes import COURSE, QUICK, RIGHT, UNSCALED, answer_cell, grade, hand_in, notebook, only, points, solved, table
 
-# One after the other they take half a minute; those of terms, points by hand and mixed classes grade in `make quick`.
+# They take half a minute; in `make quick` those of points by hand do.
 pytestmark = [pytest.mark.usefixtures("shared_servers"), pytest.mark.slow]
 
 

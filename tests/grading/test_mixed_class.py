@@ -52,6 +52,7 @@ def test_the_language_is_what_the_notebook_itself_says():
     assert found.language == "en"  # one that the course does not speak
 
 
+@pytest.mark.slow
 def test_both_get_the_same_points(graded):
     _, students = graded
     points = {name: {id: student.points(id) for id in HELD} for name, student in students.items()}
@@ -85,6 +86,7 @@ def test_the_report_counts_one_mistake_as_one_in_whatever_language(graded):
     assert [count for count, text in rows if "not scaled" in text] == ["2"]
 
 
+@pytest.mark.slow
 def test_the_report_speaks_chinese_when_asked_to(graded, tmp_path):
     from largemodels.language import speaking
 

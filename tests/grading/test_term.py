@@ -29,7 +29,7 @@ from largemodels.classroom.grading.rules import Rules, read_rules
 sys.path.insert(0, str(Path(__file__).parent))
 from classes import QUICK, RIGHT, UNSCALED, hand_in, notebook, only, solved, table
 
-pytestmark = pytest.mark.usefixtures("shared_servers")
+pytestmark = [pytest.mark.usefixtures("shared_servers"), pytest.mark.slow]
 
 EMPTY = Notebook("1", ())
 DUE = datetime(2026, 10, 5, 23, 59)
@@ -329,7 +329,6 @@ def run(out: Path, *places: Path, ids: tuple[str, ...] = CHOSEN, **options) -> d
     return {row["student"]: row for row in table(out / "grades.csv")}
 
 
-@pytest.mark.slow
 def test_another_chapter_adds_and_who_is_gone_goes(tmp_path):
     one, two, out = tmp_path / "one", tmp_path / "two", tmp_path / "out"
     for student in ("ada", "bob"):
@@ -351,7 +350,6 @@ def test_another_chapter_adds_and_who_is_gone_goes(tmp_path):
     assert "1.5" not in run(out, two, only_these=True)["ada"]
 
 
-@pytest.mark.slow
 def test_only_kept_copies_are_needed_for_what_came_from_elsewhere(tmp_path):
     one, out = tmp_path / "one", tmp_path / "out"
     hand_in(one, "ada", solved())
@@ -378,7 +376,6 @@ def command(*words: object) -> int:
     return main(parser.parse_args([str(word) for word in words]))
 
 
-@pytest.mark.slow
 def test_kept_results_say_how_they_came_about_and_are_run_again_on_demand(tmp_path):
     hand_in(tmp_path / "in", "ada", solved(e1_2=RIGHT))
     hand_in(tmp_path / "in", "bob", solved(e1_2=UNSCALED))
@@ -419,7 +416,6 @@ def test_the_exit_status_tells(tmp_path, capsys):
     assert command(tmp_path / "none", "--out", tmp_path / "out") == 1
 
 
-@pytest.mark.slow
 def test_a_class_with_a_roster_a_stranger_and_an_absentee(tmp_path):
     out = tmp_path / "out"
     out.mkdir()
