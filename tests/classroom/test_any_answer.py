@@ -6,6 +6,7 @@ import sys
 import time
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -123,6 +124,7 @@ EVERY = pytest.mark.parametrize(
 )
 
 
+@cache
 def strange():
     return {name: value() if value is jagged else value for name, value in STRANGE.items()}
 

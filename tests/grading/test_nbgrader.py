@@ -67,11 +67,11 @@ def test_nbgraders_points_are_ours(course, tmp_path):
     assert 0 == ours["nothing"] < ours["little"] == 5 < ours["wrong"] < ours["right"]
 
 
-def test_the_points_agree_in_every_second_chapter(tmp_path):
+def test_the_points_agree_in_every_other_chapter(tmp_path):
     """Every second exercise is solved, the others are as they were given out: one notebook shows both."""
-    names = [path.stem for path in sorted((COURSE / "solutions").glob("*.ipynb"))][1::2]
+    names = [path.stem for path in sorted((COURSE / "solutions").glob("*.ipynb")) if path.stem != "01-attention"]
     released = make(tmp_path, {name: up_to_its_last_check(notebook(name)) for name in names})
-    others = [exercise for exercise in exercises.values() if int(exercise.id.split(".")[0]) % 2 == 0]
+    others = [exercise for exercise in exercises.values() if not exercise.id.startswith("1.")]
     for exercise in others[::2]:
         name = next(name for name in names if int(name[:2]) == int(exercise.id.split(".")[0]))
         answer_cell(released[name], exercise.id)["source"] = answer_cell(notebook(name), exercise.id)["source"]

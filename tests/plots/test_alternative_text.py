@@ -93,6 +93,23 @@ def test_several_in_a_row_are_told_one_after_the_other_and_a_new_drawing_replace
     assert figure.alt == first.replace("a 1.", "a 2.")
 
 
+def test_without_a_pattern_the_largest_entries_are_told():
+    """Not the first row, which sees one key only, nor those that rest at the first key, nor what has no label."""
+    weights = torch.tensor(
+        [
+            [1.0, 0, 0, 0, 0],
+            [0.9, 0.1, 0, 0, 0],
+            [0.2, 0.7, 0.1, 0, 0],
+            [0.1, 0.6, 0.1, 0.2, 0],
+            [0.1, 0.2, 0.5, 0.1, 0.1],
+        ]
+    )
+    told = "such as 0.7 from c to b, 0.6 from d to b, 0.5 from e to c."
+    assert plots.attention_lines(weights, list("abcde")).alt.endswith(told)
+    assert plots.attention_lines(weights, ["a", "b", "", "d", "e"]).alt.endswith("such as 0.6 from d to b.")
+    assert plots.attention_lines(weights, [""] * 5).alt.endswith("the largest entries of the rows lie here and there.")
+
+
 def test_what_was_drawn_by_hand_is_told_by_its_labels():
     figure, (ax,) = plots.row(1)
     ax.plot([1, 2], label="measured")

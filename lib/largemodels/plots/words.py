@@ -137,13 +137,20 @@ def pattern(matrix: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> 
         return say(
             "{times} of {all} rows largest in column {column}", times=times, all=len(best), column=columns[column]
         )
-    with_a_choice = np.flatnonzero((filled != 0).sum(-1) > 1)  # the first row under a causal mask has none
-    named_ones = [i for i in with_a_choice if rows[i] and columns[best[i]]]
-    elsewhere = [i for i in named_ones if best[i] != column]  # many rows rest in one column, such as <bos>
-    strongest = sorted(elsewhere or named_ones, key=lambda i: -filled[i, best[i]])[:3]
-    cells = [
-        say("{number} from {row} to {column}", number=number(filled[i, best[i]]), row=rows[i], column=columns[best[i]])
+    said = say("the largest entries of the rows lie here and there")
+    cells = _strongest(matrix, best, column, rows, columns)
+    return say("{said}, such as {cells}", said=said, cells=listed(cells)) if cells else said
+
+
+def _strongest(
+    matrix: np.ndarray, best: np.ndarray, resting: int, rows: Sequence[str], columns: Sequence[str]
+) -> list[str]:
+    """Up to three of the rows' largest entries, elsewhere than in the column in which many rows rest, such as <bos>."""
+    has_a_choice = (np.isfinite(matrix) & (matrix != 0)).sum(-1) > 1  # the first row under a causal mask has none
+    named_ones = [i for i in np.flatnonzero(has_a_choice) if rows[i] and columns[best[i]]]
+    elsewhere = [i for i in named_ones if best[i] != resting]
+    strongest = sorted(elsewhere or named_ones, key=lambda i: -matrix[i, best[i]])[:3]
+    return [
+        say("{number} from {row} to {column}", number=number(matrix[i, best[i]]), row=rows[i], column=columns[best[i]])
         for i in strongest
     ]
-    said = say("the largest entries of the rows lie here and there")
-    return say("{said}, such as {cells}", said=said, cells=listed(cells)) if cells else said
