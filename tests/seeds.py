@@ -18,7 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from largemodels.course.lab import patient_threads
+from largemodels.course.lab import training_settings
 
 CHAPTERS = Path(__file__).parents[1] / "chapters"
 # Python's own random numbers stay in these: texts are made from them, and the checkpoints know their words.
@@ -39,7 +39,7 @@ def main() -> int:
     if arguments.keep:
         arguments.keep.mkdir(parents=True, exist_ok=True)
 
-    os.environ |= {"MPLBACKEND": "agg"} | patient_threads()
+    os.environ |= {"MPLBACKEND": "agg"} | training_settings()
     if arguments.jobs > 1:
         os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // arguments.jobs))
     shifts = range(arguments.first, arguments.first + arguments.seeds)

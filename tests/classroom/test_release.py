@@ -293,3 +293,12 @@ def test_waiting_threads_sleep_soon_unless_the_user_wants_otherwise(monkeypatch)
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     assert "GOMP_SPINCOUNT" not in kernel_environment("progress")
     assert kernel_environment("progress")["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
+def test_kernels_keep_their_memory_unless_the_user_wants_otherwise(monkeypatch):
+    for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    assert kernel_environment("progress")["MALLOC_TRIM_THRESHOLD_"] == "1073741824"
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    assert "MALLOC_TRIM_THRESHOLD_" not in kernel_environment("progress")
+    assert kernel_environment("progress")["MALLOC_MMAP_THRESHOLD_"] == "65536"

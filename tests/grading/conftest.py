@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import sys
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,15 @@ def graders():
         grader.isolation.__exit__()
 
 
+class LongLived(Isolation):
+    """Its server outlives the thread that asks for it: bubblewrap ends with the thread that has started it."""
+
+    starter = ThreadPoolExecutor(1)
+
+    def _start(self) -> None:
+        self.starter.submit(super()._start).result()
+
+
 class Servers:
     """Lends one class's server to the next, if its limits and walls are the same: to start one takes a second or two."""
 
@@ -43,7 +53,7 @@ class Servers:
 
     @contextlib.contextmanager
     def lend(self, limits, choice, *, again=False):
-        isolation = Isolation(limits, choice, again=again)
+        isolation = LongLived(limits, choice, again=again)
         # What is hidden counts by what it takes from the readable: elsewhere nothing is readable anyway.
         kind = replace(limits, hidden=()), isolation.choice, *isolation.readable
         with contextlib.suppress(IndexError):
@@ -54,12 +64,15 @@ class Servers:
         self.idle[kind].append(isolation)
 
 
-@pytest.fixture(scope="module")
-def shared_servers():
-    """The classes that a module grades share servers, as the notebooks of a class do."""
+def sharing():
+    """What is graded meanwhile shares servers, as the notebooks of a class do."""
     servers = Servers()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(jobs, "Isolation", servers.lend)
         yield
     for isolation in itertools.chain(*servers.idle.values()):
         isolation.__exit__()
+
+
+shared_servers = pytest.fixture(sharing, scope="module")  # by all classes of a module
+own_servers = pytest.fixture(sharing)  # by those of one test

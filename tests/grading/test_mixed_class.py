@@ -16,6 +16,8 @@ from largemodels.classroom.editions.typography import left_in_english
 from largemodels.classroom.grading.command import grade_class
 from largemodels.classroom.grading.extracting import read
 
+pytestmark = pytest.mark.usefixtures("shared_servers")
+
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 HELD = ("1.2", "1.5")
 

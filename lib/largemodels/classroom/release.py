@@ -33,7 +33,7 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from ..course.lab import course_folder, patient_threads
+from ..course.lab import course_folder, training_settings
 from ..explorers.paged import PAGE
 from ..language import ENGLISH, forget_catalogues, later, say, speaking
 from ..storage import write_whole
@@ -174,7 +174,7 @@ def kernel_environment(progress: str, threads: int | None = None) -> dict[str, s
     """The environment in which outputs come out the same: an empty folder for `progress`, figures inside the notebook."""
     environment = {key: value for key, value in os.environ.items() if key != "MPLBACKEND"}
     environment["LARGEMODELS_PROGRESS"] = progress
-    environment |= patient_threads()
+    environment |= training_settings()
     if threads:
         environment["OMP_NUM_THREADS"] = str(threads)
     return environment
