@@ -237,27 +237,30 @@ SCROLLED = """() => [...document.querySelectorAll("article :is(pre, .math-wrappe
   (part) => part.scrollWidth <= part.clientWidth || part.tabIndex === 0)"""  # by the keyboard
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_nothing_is_hidden_from_a_screen_reader_or_too_faint(page, site, theme):
+def test_nothing_is_hidden_from_a_screen_reader_or_too_faint(page, site):
     """All rules of axe-core; in the dark, where nothing else differs, that of contrasts, of chapters in the explorers.
 
     What is inside of formulas and of code, most of a page, is the same kind of thing everywhere: looked at in one chapter.
     """
-    page.emulate_media(color_scheme=theme)
-    options = {"resultTypes": ["violations"], **({"runOnly": ["color-contrast"]} if theme == "dark" else {})}
     chapters = ("chapters/02-masking", "chapters/03-positional-encoding", "chapters/07-gpt")
     for name in ("index", "search", *chapters):
+        page.emulate_media(color_scheme="light")
         page.goto(f"{site}/en/{name}.html{'?q=attention' if name == 'search' else ''}")
         if name in chapters:
             page.evaluate(FORMULAS)
         if name == "search":
             page.locator("#search-results li").first.wait_for()
         page.wait_for_function(SCROLLED)
-        part = {"include": [".live-explorer" if theme == "dark" and name in chapters else "html"]}
-        if name in chapters[1:]:
-            part["exclude"] = ["mjx-container", "pre"]
-        found = Axe().run(page, part, options).response["violations"]
-        assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found] == [], name
+        apart = {"exclude": ["mjx-container", "pre"]} if name in chapters[1:] else {}
+        assert violations(page, {"include": ["html"], **apart}) == [], name
+        page.emulate_media(color_scheme="dark")
+        part = ".live-explorer" if name in chapters else "html"
+        assert violations(page, {"include": [part]}, runOnly=["color-contrast"]) == [], f"{name} in the dark"
+
+
+def violations(page, part, **options):
+    found = Axe().run(page, part, {"resultTypes": ["violations"], **options}).response["violations"]
+    return [(rule["id"], rule["nodes"][0]["html"]) for rule in found]
 
 
 # ----------------------------------------------------------------------------------------------------------- explorers

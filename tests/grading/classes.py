@@ -13,7 +13,7 @@ from largemodels.classroom.grading.judging import grade as grade_one
 from largemodels.classroom.grading.sandbox import Limits
 
 COURSE = Path(__file__).parents[2]
-QUICK = Limits(cell_seconds=3.0, patience=0.25)
+QUICK = Limits(cell_seconds=2.0, patience=0.15)
 
 UNSCALED = """
 def attention(query, key, value, mask=None):
