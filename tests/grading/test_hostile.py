@@ -132,7 +132,7 @@ def test_cells_that_end_or_never_end(grader, code):
 @linux
 def test_waiting_is_not_working(grader):
     """A busy machine makes an honest answer wait: what counts is the processor time that it uses itself."""
-    wait = "    import time; time.sleep(0.5)\n    weights"  # ten calls: longer than the 2.25 seconds that they have
+    wait = "    import time; time.sleep(0.25)\n    weights"  # ten calls: longer than the 2.25 seconds that they have
     assert grader(RIGHT.replace("    weights", wait, 1)).points == 5
     assert grader(f"{RIGHT}\nimport time; time.sleep({QUICK.cell_seconds + 1})").points == 5
 
