@@ -41,8 +41,8 @@ class LongLived(Isolation):
 
     starter = ThreadPoolExecutor(1)
 
-    def _start(self) -> None:
-        self.starter.submit(super()._start).result()
+    def _popen(self, *arguments, **options):
+        return self.starter.submit(super()._popen, *arguments, **options).result()
 
 
 class Servers:
