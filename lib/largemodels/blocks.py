@@ -7,13 +7,15 @@ parts they hand to `Block` and in the order of norm and sublayer; `stacks` runs 
 Shapes are ``(batch, length, d_model)`` between the blocks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from largemodels.attention import KeyValueCache, MultiHeadAttention, at_least_float32
 
@@ -77,6 +79,23 @@ def init_normal(model: nn.Module, std: float) -> None:
             nn.init.normal_(module.weight, std=std)
             if isinstance(module, nn.Linear) and module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+@contextmanager
+def sizes_only() -> Iterator[None]:
+    """A model that is built inside has all its names and sizes, and no memory for its numbers: they come later, or never."""
+    with torch.device("meta"), _NoRandomStart():
+        yield
+
+
+class _NoRandomStart(TorchFunctionMode):
+    """Nothing is drawn inside: where there is no memory for the numbers, torch would load its compiler to draw them."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is nn.init.normal_:
+            return kwargs["tensor"]
+        return function(*args, **kwargs)
 
 
 # ------------------------------------------------------------------------------------------------------------- norms

@@ -21,8 +21,7 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from typing import Literal
 
-import torch
-
+from largemodels.blocks import sizes_only
 from largemodels.gpt import GPT, GPT2_SIZES, GPT3_SIZES, GPTConfig
 from largemodels.language import padded, say
 
@@ -63,7 +62,7 @@ MODELS = {
 
 def count_parameters(config: GPTConfig) -> int:
     """Of the real model, built without its numbers."""
-    with torch.device("meta"):
+    with sizes_only():
         return sum(parameter.numel() for parameter in GPT(config).parameters())
 
 

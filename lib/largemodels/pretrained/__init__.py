@@ -36,9 +36,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from largemodels.bars import progress_bar
+from largemodels.blocks import sizes_only
 from largemodels.language import say
 
 from . import bart, bert, gpt, t5
@@ -118,7 +118,7 @@ def load(
         with torch.device(device):
             model = build()
     else:
-        with torch.device("meta"), _NoRandomStart():  # sizes only, no memory yet
+        with sizes_only():
             model = build()
     weights = _read_weights(model, rows, found, checkpoint, dtype, torch.device(device))
     model.load_state_dict(weights, strict=not missing, assign=True)
@@ -155,16 +155,6 @@ def _other_head(family: Family, head: str | None, missing: Collection[str], unus
     fine_tuned = any(name.startswith("classifier.") for name in unused)
     instead = 'head="classifier" or ' * fine_tuned + "head=None for the body alone"
     return f"; it has no head of pre-training: load it with {instead}"
-
-
-class _NoRandomStart(TorchFunctionMode):
-    """Nothing is drawn inside: where there is no memory for the numbers, torch would load its compiler to draw them."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function is nn.init.normal_:
-            return kwargs["tensor"]
-        return function(*args, **kwargs)
 
 
 def _family(fields: Fields, asked: str | None) -> Family:

@@ -52,6 +52,8 @@ def serve(config: dict) -> None:
     for name in PRELOADED:
         __import__(name)
     torch.ones(2, 2) @ torch.ones(2, 2)  # the first product sets up the arithmetic libraries
+    gc.freeze()  # a child's garbage collection need not copy pages of objects that stay
+    gc.enable()  # `start` has switched it off
     if "port" in config:
         connection = socket.create_connection(("127.0.0.1", config["port"]))
         connection.sendall(config["token"].encode())
@@ -61,7 +63,6 @@ def serve(config: dict) -> None:
     control = socket.socket(fileno=config["fd"])
     _set_dumpable(False)
     send(control, {"ready": True})
-    gc.freeze()  # a child's garbage collection need not copy pages of objects that stay
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
