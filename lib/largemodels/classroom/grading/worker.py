@@ -52,22 +52,28 @@ def serve(config: dict) -> None:
     for name in PRELOADED:
         __import__(name)
     torch.ones(2, 2) @ torch.ones(2, 2)  # the first product sets up the arithmetic libraries
-    gc.freeze()  # a child's garbage collection need not copy pages of objects that stay
-    gc.enable()  # `start` has switched it off
     if "port" in config:
         connection = socket.create_connection(("127.0.0.1", config["port"]))
         connection.sendall(config["token"].encode())
         _close_standard_streams()
+        _collect_garbage_from_now_on()
         answer(connection, config, config["scratch"])
         os._exit(0)
     control = socket.socket(fileno=config["fd"])
     _set_dumpable(False)
     send(control, {"ready": True})
+    _collect_garbage_from_now_on()
     while True:
         _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
         if not descriptors:
             os._exit(0)
         _fork(control, descriptors[0], config)
+
+
+def _collect_garbage_from_now_on() -> None:
+    """`start` has switched it off. What is there by now stays: a child that looked through it would copy its pages."""
+    gc.freeze()
+    gc.enable()
 
 
 def _fork(control: socket.socket, descriptor: int, config: dict) -> None:
