@@ -1,6 +1,8 @@
 """Judge many answers of one exercise at little cost: what an answer gives for a case is computed once."""
 
-from largemodels.classroom.exercise import Exercise, Outcome, run
+import torch
+
+from largemodels.classroom.exercise import Exercise, Outcome, call, seed_afresh
 from largemodels.classroom.report import Report
 
 
@@ -22,10 +24,11 @@ class Remembering:
         return self.exercise.judge(self.cases, outcomes, run=self._run)
 
     def _run(self, answer, cases, seconds):
+        """As `exercise.run`, but without its limit: a thread for each of so many answers took a fifth of the time."""
         missing = [case for case in cases if (id(answer), id(case)) not in self._known]
         if missing:
-            outcomes, in_time, _ = run(answer, missing, 60.0)
-            assert in_time
-            for case, outcome in zip(missing, outcomes, strict=True):
-                self._known[id(answer), id(case)] = outcome, answer, case
+            with torch.random.fork_rng(devices=[]):
+                for case in missing:
+                    seed_afresh()
+                    self._known[id(answer), id(case)] = call(answer, case), answer, case
         return [self._known[id(answer), id(case)][0] for case in cases], True, ""

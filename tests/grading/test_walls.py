@@ -129,6 +129,8 @@ HONEST = {
     "linear algebra": "torch.linalg.svd(torch.randn(9, 9)); torch.fft.fft(torch.randn(8)); torch.linalg.inv(torch.eye(3))",
     "safetensors": "from safetensors.torch import save_file, load_file; save_file({'a': torch.ones(2)}, 'x'); load_file('x')",
     "chance": "import random, secrets, uuid; random.seed(); secrets.token_hex(); uuid.uuid4()",
+    "garbage": "import gc, weakref\nclass A: pass\na = A(); a.a = a; left = weakref.ref(a); del a; gc.collect()\n"
+    "assert gc.isenabled() and left() is None",
     "use of memory": "import resource, psutil; resource.getrusage(0); psutil.virtual_memory()",
 }
 
