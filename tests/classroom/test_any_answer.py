@@ -15,7 +15,7 @@ from remembering import Remembering
 
 from largemodels.classroom import check, exercises
 from largemodels.classroom.comparing import difference
-from largemodels.classroom.exercise import LEFT_OVER, Case, Exercise, Misconception, Stage, is_blank
+from largemodels.classroom.exercise import LEFT_OVER, Case, Exercise, Misconception, Stage, is_blank, run
 from largemodels.classroom.grading.protocol import Decoder, encode
 from largemodels.classroom.reading import plain
 from largemodels.classroom.report import Report
@@ -176,7 +176,7 @@ def test_a_strange_deed_gets_a_report(exercise):
         return  # nothing is called
     screen, judge = sys.stdout, Remembering(exercise)
     for name, answer in DEEDS.items():
-        report = judge.report(answer)
+        report = judge.judge(run(answer, judge.cases, 60.0)[0])
         assert isinstance(report, Report), name
         assert report.status == "wrong", name
         assert report.points < report.max_points, name
