@@ -37,7 +37,7 @@ def main() -> None:
     for name, (place, description) in OTHERS.items():
         command = commands.add_parser(name, help=description, description=description[0].upper() + description[1:])
         if sys.argv[1:2] == [name]:
-            gc.disable()  # what a command loads is no garbage: to search it again and again took a seventh of the time
+            gc.disable()  # what a command loads is no garbage: to search it again and again took a third of the time
             module = import_module(place, __package__)
             gc.freeze()
             gc.enable()
