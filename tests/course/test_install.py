@@ -42,6 +42,8 @@ def build_editable(folder, settings=None, metadata=None):
         wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: largemodels\\nVersion: 1.0\\nProvides-Extra: test\\n")
         wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
         wheel.writestr(info + "RECORD", "")
+        wheel.writestr("brought.py", "x = 1")
+        wheel.writestr("brought_as_data.py", "print 'of an older Python'")
     return name
 
 build_wheel = build_editable
@@ -128,6 +130,12 @@ class TestInstallation:
             with open(installed.folder / name, "a", encoding="utf-8") as file:
                 file.write("# changed\n")
             assert ready(installed) == before + change
+
+    def test_what_it_brings_is_compiled(self, installed):
+        ready(installed)
+        (package,) = installed.folder.glob(".venv/**/brought.py")
+        compiled = package.parent.glob("__pycache__/brought*.pyc")
+        assert [path.name.partition(".")[0] for path in compiled] == ["brought"]  # what cannot be compiled does no harm
 
     def test_the_tests_need_more_than_reading_does(self, installed):
         (installed.folder / "constraints.txt").write_text("# so that only the core is there\n", encoding="utf-8")
