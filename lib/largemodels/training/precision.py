@@ -59,22 +59,24 @@ class ProductsInBfloat16(TorchFunctionMode):
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    product = _Product.apply(input.reshape(-1, input.shape[-1]), weight).view(*input.shape[:-1], -1)
-    return product if bias is None else product + bias
+    return _Product.apply(input.reshape(-1, input.shape[-1]), weight, bias).view(*input.shape[:-1], -1)
 
 
 class _Product(torch.autograd.Function):
-    """x Wᵀ, and in the backward pass the products of its derivative: all three round their factors."""
+    """x Wᵀ + b, and in the backward pass the products of its derivative: all three round their factors."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor) -> Tensor:
-        """(rows, d_in) and (d_out, d_in) to (rows, d_out)."""
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """(rows, d_in), (d_out, d_in) and (d_out,) to (rows, d_out)."""
         x, weight = x.bfloat16(), weight.bfloat16()
         ctx.save_for_backward(x, weight)
-        return (x @ weight.T).float()
+        product = (x @ weight.T).float()
+        # In place: new memory for the sum can cost several times what adding up does.
+        return product if bias is None else product.add_(bias)
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         x, weight = ctx.saved_tensors
+        of_bias = gradient.sum(0) if ctx.needs_input_grad[2] else None
         gradient = gradient.bfloat16()
-        return (gradient @ weight).float(), (gradient.T @ x).float()
+        return (gradient @ weight).float(), (gradient.T @ x).float(), of_bias
