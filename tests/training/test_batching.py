@@ -28,6 +28,19 @@ def test_an_empty_sentence_is_refused(pair, side):
         pad_pairs([([1], [1]), pair], bos=1, eos=2)
 
 
+def test_a_batch_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="at least one pair"):
+        pad_pairs([], bos=1, eos=2)
+
+
+@pytest.mark.parametrize("kind", [tuple, torch.tensor])
+def test_sentences_may_be_tensors(kind):
+    pairs = [([5, 6, 7], [8]), ([5], [8, 9])]
+    given = [(kind(read), kind(written)) for read, written in pairs]
+    for one, other in zip(pad_pairs(given, bos=1, eos=2), pad_pairs(pairs, bos=1, eos=2), strict=True):
+        assert torch.equal(one, other)
+
+
 @pytest.mark.parametrize("lengths", [None, [n % 13 for n in range(103)]])
 def test_an_epoch_reads_everything_once(lengths):
     epochs = Epochs(103, 10, seed=1, lengths=lengths)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from largemodels.losses import IGNORE
 from largemodels.masks import padding_mask
@@ -70,7 +69,12 @@ def pad_pairs(
         ``(source, target, source_mask, labels)``: the arguments of the model, ``(batch, source)``,
         ``(batch, target)`` and ``(batch, 1, 1, source)``, and what it is to predict, ``(batch, target)``, with
         `IGNORE` after the end.
+
+    Raises:
+        ValueError: there are no pairs, or one has an empty side.
     """
+    if len(pairs) == 0:
+        raise ValueError("a batch needs at least one pair, got none")
     for number, (read, written) in enumerate(pairs):
         if len(read) == 0 or len(written) == 0:
             raise ValueError(f"pair {number} has an empty {'source' if len(read) == 0 else 'target'}; leave it out")
@@ -82,4 +86,5 @@ def pad_pairs(
 
 
 def _pad(sentences: list[list[int]], value: int) -> Tensor:
-    return pad_sequence([torch.tensor(sentence) for sentence in sentences], batch_first=True, padding_value=value)
+    longest = max(map(len, sentences))
+    return torch.tensor([sentence + [value] * (longest - len(sentence)) for sentence in sentences])
