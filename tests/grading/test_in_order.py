@@ -174,6 +174,9 @@ def test_cells_as_plain_python(source, means):
     ("code", "bound", "used"),
     [
         ("y = [i * k for i in z]", {"y"}, {"k", "z"}),
+        ("y = {x: {i for i in x} for x in z if x > k}", {"y"}, {"k", "z"}),
+        ("class C:\n    w = [f'{i}' + u for i in [x for x in z]]\n    del w", {"C"}, {"u", "z"}),
+        ("def f(a=[i for i in z]):\n    return [w := [x] for x in a]\ndel k", {"f"}, {"z"}),
         ("def f(a):\n    global g\n    g = a + h\n    b = 1", {"f", "g"}, {"h"}),
         ("class C(B):\n    w = v\n    def m(self): return u", {"C"}, {"B", "v", "u"}),
         ("for i in a:\n    with b as c:\n        pass", {"i", "c"}, {"a", "b"}),

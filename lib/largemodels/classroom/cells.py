@@ -49,7 +49,7 @@ class Cells:
                             "The cell that should give `{name}` stopped with {kind}: {error}. So there is only the `{name}` "
                             "of an earlier run, which is not judged: mend the cell, run it, then check again.",
                             name=name,
-                            kind=type(error).__name__,
+                            kind=_public_name(type(error)),
                             error=error,
                         )
                     ),
@@ -70,6 +70,11 @@ class Cells:
         """Why `value` is not what the cell of `name` gives as it stands; None if it is."""
         left, why = self._left.get(name, (MISSING, ""))
         return why if left is value else None
+
+
+def _public_name(error: type) -> str:
+    """SyntaxError, say, for what it is called inside: from Python 3.13 on IPython gets an _IncompleteInputError."""
+    return next(kind.__name__ for kind in error.__mro__ if not kind.__name__.startswith("_"))
 
 
 def assigned(source: str) -> set[str]:

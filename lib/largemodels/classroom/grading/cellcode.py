@@ -9,8 +9,10 @@ import ast
 import re
 import shlex
 import symtable
+import sys
 from collections.abc import Iterator
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 LONGEST = 200_000  # characters of one cell; no person writes more
 MOST_TRANSFORMED = 2_000  # lines that IPython is asked about: its time grows with their square
@@ -177,7 +179,34 @@ def names(code: str) -> Names:
 
 
 def _table(code: str) -> symtable.SymbolTable:
+    """The scopes of `code`. From Python 3.12 on a comprehension has none of its own, but a generator still has one."""
+    if sys.version_info >= (3, 12):
+        with suppress(*BROKEN):  # such as a sum of a thousand terms, which is nested a thousand deep
+            code = ast.unparse(_with_generators(ast.parse(code)))
     return symtable.symtable(code, "<cell>", "exec")
+
+
+def _with_generators(tree: ast.Module) -> ast.Module:
+    """The same names in the same places, with a generator for each comprehension."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        for field, value in ast.iter_fields(node):
+            if isinstance(value, list):
+                value[:] = map(_generator, value)
+            else:
+                setattr(node, field, _generator(value))
+        waiting += ast.iter_child_nodes(node)
+    return tree
+
+
+def _generator(value: Any) -> Any:
+    match value:
+        case ast.ListComp() | ast.SetComp():
+            return ast.GeneratorExp(value.elt, value.generators)
+        case ast.DictComp():
+            return ast.GeneratorExp(ast.Tuple([value.key, value.value], ast.Load()), value.generators)
+    return value
 
 
 def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
@@ -187,7 +216,7 @@ def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 
 def _stored(tree: ast.Module) -> set[str]:
-    """Names bound outside of comprehensions: from Python 3.12 on, `symtable` counts those inside to their scope."""
+    """Names bound outside of comprehensions."""
     found: set[str] = set()
     waiting: list[ast.AST] = [tree]
     while waiting:  # no recursion: a sum of a thousand terms is nested a thousand deep
