@@ -12,7 +12,7 @@ import symtable
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 LONGEST = 200_000  # characters of one cell; no person writes more
 MOST_TRANSFORMED = 2_000  # lines that IPython is asked about: its time grows with their square
@@ -182,31 +182,22 @@ def _table(code: str) -> symtable.SymbolTable:
     """The scopes of `code`. From Python 3.12 on a comprehension has none of its own, but a generator still has one."""
     if sys.version_info >= (3, 12):
         with suppress(*BROKEN):  # such as a sum of a thousand terms, which is nested a thousand deep
-            code = ast.unparse(_with_generators(ast.parse(code)))
+            code = ast.unparse(_Generators().visit(ast.parse(code)))
     return symtable.symtable(code, "<cell>", "exec")
 
 
-def _with_generators(tree: ast.Module) -> ast.Module:
+class _Generators(ast.NodeTransformer):
     """The same names in the same places, with a generator for each comprehension."""
-    waiting: list[ast.AST] = [tree]
-    while waiting:
-        node = waiting.pop()
-        for field, value in ast.iter_fields(node):
-            if isinstance(value, list):
-                value[:] = map(_generator, value)
-            else:
-                setattr(node, field, _generator(value))
-        waiting += ast.iter_child_nodes(node)
-    return tree
 
+    def visit_ListComp(self, node: ast.ListComp | ast.SetComp) -> ast.GeneratorExp:
+        self.generic_visit(node)
+        return ast.GeneratorExp(node.elt, node.generators)
 
-def _generator(value: Any) -> Any:
-    match value:
-        case ast.ListComp() | ast.SetComp():
-            return ast.GeneratorExp(value.elt, value.generators)
-        case ast.DictComp():
-            return ast.GeneratorExp(ast.Tuple([value.key, value.value], ast.Load()), value.generators)
-    return value
+    visit_SetComp = visit_ListComp
+
+    def visit_DictComp(self, node: ast.DictComp) -> ast.GeneratorExp:
+        self.generic_visit(node)
+        return ast.GeneratorExp(ast.Tuple([node.key, node.value], ast.Load()), node.generators)
 
 
 def _scopes(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
